@@ -1,0 +1,6 @@
+//! x
+#![forbid(unsafe_code)]
+mod error;
+mod protocol;
+pub use error::*;
+pub use protocol::ProtocolError;

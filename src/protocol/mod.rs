@@ -1,0 +1,3 @@
+//! The WebSocket protocol without input or output (RFC 6455, sections 5 to 8).
+mod error;
+pub use error::ProtocolError;
