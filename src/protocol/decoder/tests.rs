@@ -1,0 +1,413 @@
+//! Bytes in, steps out. No socket, no clock.
+
+use super::*;
+use crate::protocol::Encoder;
+
+/// What a decoder said, in a form that is easy to compare.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Seen {
+    Text(String),
+    Binary(Vec<u8>),
+    Ping(Vec<u8>),
+    Pong(Vec<u8>),
+    Close(u16, String),
+    Error(ProtocolError),
+}
+
+const LIMITS: Limits = Limits {
+    max_message_bytes: 16 << 20,
+    max_fragments: 131_072,
+};
+
+/// Feeds `stream` in pieces of `piece` bytes, as a socket would: never more than there is room for.
+fn decode_with(stream: &[u8], piece: usize, peer: Role, limits: Limits) -> (Vec<Seen>, Decoder) {
+    let mut decoder = Decoder::new(peer, limits, Vec::new());
+    let mut seen = Vec::new();
+    let mut rest = stream;
+    loop {
+        match decoder.poll() {
+            Ok(Step::NeedMore) => {
+                if rest.is_empty() {
+                    return (seen, decoder);
+                }
+                let received = rest.len().min(piece);
+                let room = match decoder.room() {
+                    Ok(room) => room,
+                    Err(error) => {
+                        seen.push(Seen::Error(error));
+                        return (seen, decoder);
+                    }
+                };
+                let spare = room.capacity() - room.len();
+                assert!(spare > 0, "no room");
+                let received = received.min(spare);
+                room.extend_from_slice(&rest[..received]);
+                decoder.received(received);
+                rest = &rest[received..];
+            }
+            Ok(Step::Message) => match decoder.message() {
+                Ok(Payload::Text(text)) => seen.push(Seen::Text(text.to_owned())),
+                Ok(Payload::Binary(bytes)) => seen.push(Seen::Binary(bytes.to_vec())),
+                Err(error) => {
+                    seen.push(Seen::Error(error));
+                    return (seen, decoder);
+                }
+            },
+            Ok(Step::Ping(payload)) => seen.push(Seen::Ping(payload.as_ref().to_vec())),
+            Ok(Step::Pong(payload)) => seen.push(Seen::Pong(payload.as_ref().to_vec())),
+            Ok(Step::Close(close)) => seen.push(Seen::Close(close.code, close.reason)),
+            Err(error) => {
+                seen.push(Seen::Error(error));
+                return (seen, decoder);
+            }
+        }
+    }
+}
+
+fn decode(stream: &[u8], piece: usize) -> Vec<Seen> {
+    decode_with(stream, piece, Role::Server, LIMITS).0
+}
+
+fn frame(opcode: Opcode, is_final: bool, payload: &[u8]) -> Vec<u8> {
+    encode(Role::Server, opcode, is_final, payload)
+}
+
+fn encode(role: Role, opcode: Opcode, is_final: bool, payload: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    Encoder::new(role)
+        .frame(opcode, is_final, payload, &mut out)
+        .unwrap();
+    out
+}
+
+mod examples_of_rfc_6455_section_5_7 {
+    use super::*;
+
+    #[test]
+    fn unmasked_and_masked_text() {
+        let hello = vec![Seen::Text("Hello".into())];
+        assert_eq!(decode(b"\x81\x05Hello", 99), hello);
+        let masked = b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58";
+        assert_eq!(decode_with(masked, 99, Role::Client, LIMITS).0, hello);
+    }
+
+    #[test]
+    fn fragments_pings_and_long_payloads() {
+        assert_eq!(
+            decode(b"\x01\x03Hel\x80\x02lo", 99),
+            [Seen::Text("Hello".into())]
+        );
+        assert_eq!(decode(b"\x89\x05Hello", 99), [Seen::Ping(b"Hello".into())]);
+        for len in [256, 65_536] {
+            let stream = frame(Opcode::Binary, true, &vec![5; len]);
+            assert_eq!(decode(&stream, 4096), [Seen::Binary(vec![5; len])]);
+        }
+    }
+}
+
+mod section_5_4_fragmentation {
+    use super::*;
+
+    /// Every frame after every state of the fragment machine, against a model written apart from it.
+    #[test]
+    fn all_1536_transitions_are_judged_as_the_rfc_says() {
+        let mut cases = 0;
+        for state in 0..3u8 {
+            // 0: no message; 1: a text message; 2: a binary message.
+            for first in 0..=255u8 {
+                for masked in [false, true] {
+                    let mut stream = match state {
+                        0 => Vec::new(),
+                        1 => frame(Opcode::Text, false, b"a"),
+                        _ => frame(Opcode::Binary, false, b"a"),
+                    };
+                    stream.push(first);
+                    stream.push(if masked { 0x80 } else { 0 });
+                    if masked {
+                        stream.extend_from_slice(&[1, 2, 3, 4]);
+                    }
+                    let (is_final, opcode) = (first & 0x80 != 0, first & 15);
+                    use ProtocolError as E;
+                    let expected: Vec<Seen> = if first & 0x70 != 0 {
+                        vec![Seen::Error(E::ReservedBit)]
+                    } else if !matches!(opcode, 0 | 1 | 2 | 8 | 9 | 10) {
+                        vec![Seen::Error(E::Opcode(opcode))]
+                    } else if opcode >= 8 && !is_final {
+                        vec![Seen::Error(E::FragmentedControl)]
+                    } else if masked {
+                        vec![Seen::Error(E::Masked)]
+                    } else {
+                        match (opcode, state, is_final) {
+                            (8, ..) => vec![Seen::Close(1005, String::new())],
+                            (9, ..) => vec![Seen::Ping(vec![])],
+                            (10, ..) => vec![Seen::Pong(vec![])],
+                            (0, 0, _) => vec![Seen::Error(E::LoneContinuation)],
+                            (1 | 2, 1 | 2, _) => vec![Seen::Error(E::Interleaved)],
+                            (0, 1, true) => vec![Seen::Text("a".into())],
+                            (0, 2, true) => vec![Seen::Binary(b"a".to_vec())],
+                            (1, _, true) => vec![Seen::Text(String::new())],
+                            (2, _, true) => vec![Seen::Binary(vec![])],
+                            _ => vec![],
+                        }
+                    };
+                    assert_eq!(decode(&stream, 1), expected, "{state} then {stream:x?}");
+                    cases += 1;
+                }
+            }
+        }
+        assert_eq!(cases, 1536);
+    }
+
+    #[test]
+    fn control_frames_between_fragments_are_seen_at_once_and_leave_the_message_whole() {
+        let mut stream = frame(Opcode::Text, false, "κό".as_bytes());
+        stream.extend(frame(Opcode::Ping, true, b"1"));
+        stream.extend(frame(Opcode::Continuation, false, b""));
+        stream.extend(frame(Opcode::Pong, true, b"2"));
+        stream.extend(frame(Opcode::Continuation, true, "σμε".as_bytes()));
+        stream.extend(frame(Opcode::Binary, true, b"next"));
+        for piece in 1..=stream.len() {
+            assert_eq!(
+                decode(&stream, piece),
+                [
+                    Seen::Ping(b"1".to_vec()),
+                    Seen::Pong(b"2".to_vec()),
+                    Seen::Text("κόσμε".into()),
+                    Seen::Binary(b"next".to_vec()),
+                ]
+            );
+        }
+    }
+
+    #[test]
+    fn the_fragment_limit_counts_empty_fragments_and_is_inclusive() {
+        let limits = Limits {
+            max_fragments: 4,
+            ..LIMITS
+        };
+        let mut stream = frame(Opcode::Binary, false, b"");
+        stream.extend(frame(Opcode::Continuation, false, b"").repeat(2));
+        let mut whole = stream.clone();
+        whole.extend(frame(Opcode::Continuation, true, b"x"));
+        let seen = decode_with(&whole, 99, Role::Server, limits).0;
+        assert_eq!(seen, [Seen::Binary(b"x".to_vec())]);
+        stream.extend(frame(Opcode::Continuation, false, b"").repeat(2));
+        let seen = decode_with(&stream, 99, Role::Server, limits).0;
+        assert_eq!(seen, [Seen::Error(ProtocolError::TooManyFragments)]);
+    }
+
+    #[test]
+    fn many_tiny_fragments_cost_no_memory_beyond_their_payload() {
+        let mut stream = frame(Opcode::Binary, false, b"x");
+        stream.extend(frame(Opcode::Continuation, false, b"x").repeat(131_070));
+        stream.extend(frame(Opcode::Continuation, true, b"x"));
+        let (seen, decoder) = decode_with(&stream, 64 * 1024, Role::Server, LIMITS);
+        assert_eq!(seen, [Seen::Binary(vec![b'x'; 131_072])]);
+        assert!(
+            decoder.buffer.capacity() <= 3 * 131_072 + 65_536,
+            "{}",
+            decoder.buffer.capacity()
+        );
+    }
+}
+
+mod section_8_1_text {
+    use super::*;
+
+    #[test]
+    fn bad_text_is_refused_inside_a_frame_before_the_rest_has_come() {
+        // A frame of 4,000 bytes of which only a hopeless beginning arrives.
+        let mut stream = frame(Opcode::Text, true, &[b'x'; 4000]);
+        stream.truncate(100);
+        stream.extend_from_slice(b"\xf4\x90");
+        assert_eq!(decode(&stream, 7), [Seen::Error(ProtocolError::Utf8)]);
+    }
+
+    #[test]
+    fn text_that_ends_inside_a_character_is_refused_whole_or_in_fragments() {
+        let whole = frame(Opcode::Text, true, b"ab\xe2\x82");
+        let mut fragments = frame(Opcode::Text, false, b"ab\xe2");
+        fragments.extend(frame(Opcode::Continuation, true, b"\x82"));
+        for stream in [whole, fragments] {
+            for piece in 1..=stream.len() {
+                assert_eq!(decode(&stream, piece), [Seen::Error(ProtocolError::Utf8)]);
+            }
+        }
+    }
+
+    #[test]
+    fn binary_may_be_anything() {
+        let stream = frame(Opcode::Binary, true, b"\xff\xfe\xf4\x90");
+        assert_eq!(
+            decode(&stream, 3),
+            [Seen::Binary(b"\xff\xfe\xf4\x90".to_vec())]
+        );
+    }
+}
+
+mod limits {
+    use super::*;
+
+    #[test]
+    fn the_message_limit_is_inclusive_and_judged_by_the_header_alone() {
+        let limits = Limits {
+            max_message_bytes: 1000,
+            ..LIMITS
+        };
+        let seen = |stream: &[u8]| decode_with(stream, 4096, Role::Server, limits).0;
+        assert_eq!(
+            seen(&frame(Opcode::Binary, true, &[1; 1000])),
+            [Seen::Binary(vec![1; 1000])]
+        );
+        let too_big = [Seen::Error(ProtocolError::MessageTooBig)];
+        // The header of 1,001 bytes, and none of them.
+        assert_eq!(seen(&frame(Opcode::Binary, true, &[1; 1001])[..4]), too_big);
+        let mut fragments = frame(Opcode::Binary, false, &[1; 600]);
+        fragments.extend(&frame(Opcode::Continuation, true, &[1; 401])[..4]);
+        assert_eq!(seen(&fragments), too_big);
+    }
+
+    #[test]
+    fn a_sum_of_lengths_beyond_64_bits_is_too_big() {
+        let limits = Limits {
+            max_message_bytes: usize::MAX,
+            ..LIMITS
+        };
+        let mut stream = frame(Opcode::Binary, false, b"xx");
+        stream.extend_from_slice(b"\x80\x7f\x7f\xff\xff\xff\xff\xff\xff\xff");
+        // Below 2^63, so not wrong in itself: waits for the payload, and has allocated next to nothing.
+        let (seen, decoder) = decode_with(&stream, 99, Role::Server, limits);
+        assert_eq!(seen, []);
+        assert!(decoder.buffer.capacity() <= 65_536);
+    }
+
+    #[test]
+    fn a_declared_length_allocates_nothing_until_its_bytes_arrive() {
+        let stream = frame(Opcode::Binary, true, &vec![0; 16 << 20]);
+        for received in [10, 5_000, 100_000, 1_000_000] {
+            let (seen, mut decoder) =
+                decode_with(&stream[..received], 64 * 1024, Role::Server, LIMITS);
+            assert_eq!(seen, []);
+            let capacity = decoder.room().unwrap().capacity();
+            assert!(
+                capacity <= 2 * received + 65_536,
+                "{capacity} for {received}"
+            );
+        }
+    }
+}
+
+mod buffer {
+    use super::*;
+
+    /// All kinds of frames in one stream, large ones among them.
+    fn mixed() -> (Vec<u8>, Vec<Seen>) {
+        let mut stream = Vec::new();
+        let mut expected = Vec::new();
+        for (i, len) in [0, 1, 125, 126, 5_000, 65_535, 65_536, 200_000, 3]
+            .into_iter()
+            .enumerate()
+        {
+            let text: String = "añb€c🦀".chars().cycle().skip(i).take(len).collect();
+            stream.extend(encode(Role::Client, Opcode::Text, true, text.as_bytes()));
+            expected.push(Seen::Text(text.clone()));
+            stream.extend(encode(Role::Client, Opcode::Ping, true, &[i as u8; 125]));
+            expected.push(Seen::Ping(vec![i as u8; 125]));
+            let (a, rest) = text.as_bytes().split_at(text.len() / 3);
+            let (b, c) = rest.split_at(rest.len() / 2);
+            stream.extend(encode(Role::Client, Opcode::Binary, false, a));
+            stream.extend(encode(Role::Client, Opcode::Continuation, false, b));
+            stream.extend(encode(Role::Client, Opcode::Pong, true, b"!"));
+            stream.extend(encode(Role::Client, Opcode::Continuation, true, c));
+            expected.push(Seen::Pong(b"!".to_vec()));
+            expected.push(Seen::Binary(text.into_bytes()));
+        }
+        stream.extend(encode(Role::Client, Opcode::Close, true, b"\x03\xe8bye"));
+        expected.push(Seen::Close(1000, "bye".into()));
+        (stream, expected)
+    }
+
+    #[test]
+    fn any_split_of_a_stream_gives_the_same_steps() {
+        let (stream, expected) = mixed();
+        for piece in [
+            1,
+            2,
+            3,
+            5,
+            7,
+            13,
+            100,
+            1000,
+            1024,
+            4096,
+            10_000,
+            65_536,
+            usize::MAX,
+        ] {
+            let (seen, _) = decode_with(&stream, piece, Role::Client, LIMITS);
+            assert!(seen == expected, "pieces of {piece}");
+        }
+    }
+
+    #[test]
+    fn bytes_that_came_behind_the_handshake_are_decoded_first() {
+        let stream = frame(Opcode::Text, true, b"early").repeat(3);
+        let mut decoder = Decoder::new(Role::Server, LIMITS, stream);
+        for _ in 0..3 {
+            assert_eq!(decoder.poll(), Ok(Step::Message));
+            assert_eq!(decoder.message(), Ok(Payload::Text("early")));
+        }
+        assert_eq!(decoder.poll(), Ok(Step::NeedMore));
+    }
+
+    #[test]
+    fn good_messages_before_a_bad_frame_are_delivered_first() {
+        let mut stream = frame(Opcode::Text, true, b"good");
+        stream.extend_from_slice(b"\x83\x00");
+        let expected = [
+            Seen::Text("good".into()),
+            Seen::Error(ProtocolError::Opcode(3)),
+        ];
+        assert_eq!(decode(&stream, 99), expected);
+    }
+
+    #[test]
+    fn whatever_follows_a_close_is_thrown_away() {
+        let mut stream = frame(Opcode::Close, true, b"\x03\xe8");
+        stream.extend(vec![0xff; 1 << 20]);
+        let (seen, decoder) = decode_with(&stream, 4096, Role::Server, LIMITS);
+        assert_eq!(seen, [Seen::Close(1000, String::new())]);
+        assert!(decoder.buffer.capacity() <= 65_536);
+    }
+
+    #[test]
+    fn a_waiting_frame_is_seen_only_when_it_is_whole() {
+        let mut stream = frame(Opcode::Text, true, b"one");
+        stream.extend(frame(Opcode::Text, true, b"two"));
+        for cut in 5..=stream.len() {
+            let mut decoder = Decoder::new(Role::Server, LIMITS, stream[..cut].to_vec());
+            assert_eq!(decoder.poll(), Ok(Step::Message));
+            assert_eq!(decoder.frame_is_waiting(), cut == stream.len());
+        }
+    }
+
+    #[test]
+    fn an_empty_buffer_shrinks_after_a_burst_and_stays_small_when_idle() {
+        let small = frame(Opcode::Text, true, b"small");
+        let big = frame(Opcode::Binary, true, &vec![1; 8 << 20]);
+        let mut stream = big;
+        stream.extend(small.repeat(200));
+        let (seen, mut decoder) = decode_with(&stream, 1 << 16, Role::Server, LIMITS);
+        assert_eq!(seen.len(), 201);
+        // Fed as an idle connection is: one small message a read.
+        for _ in 0..200 {
+            assert_eq!(decoder.poll(), Ok(Step::NeedMore));
+            decoder.room().unwrap().extend_from_slice(&small);
+            decoder.received(small.len());
+            assert_eq!(decoder.poll(), Ok(Step::Message));
+        }
+        assert_eq!(decoder.poll(), Ok(Step::NeedMore));
+        assert!(decoder.room().unwrap().capacity() <= 8192);
+    }
+}
