@@ -104,7 +104,7 @@ pub struct CloseInfo {
 pub enum HandshakeError {
     /// The server answered with another status than 101.
     #[error("the server answered {}", .0.status)]
-    Status(Refusal),
+    Status(Box<Refusal>),
     /// The head is not HTTP/1.1 as RFC 9112 has it; the text says where.
     #[error("malformed HTTP: {0}")]
     Http(&'static str),

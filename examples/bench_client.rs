@@ -1,0 +1,69 @@
+//! Measures an echo server: sends N messages of SIZE bytes and prints `X msgs/s`.
+//!
+//!     bench_client URL N SIZE [pipeline]
+//!
+//! One message is in flight, or with `pipeline` as many as fit: one thread sends while another receives.
+
+use std::{env, error::Error, process::ExitCode, thread, time::Instant};
+
+use wstrand::{Message, WebSocket};
+
+fn main() -> ExitCode {
+    let args: Vec<_> = env::args().skip(1).collect();
+    let args: Vec<_> = args.iter().map(String::as_str).collect();
+    let result = match args.as_slice() {
+        [url, n, size] => measure(url, n, size, ping_pong),
+        [url, n, size, "pipeline"] => measure(url, n, size, pipeline),
+        _ => Err("usage: bench_client URL N SIZE [pipeline]".into()),
+    };
+    match result {
+        Ok(rate) => {
+            println!("{rate:.0} msgs/s");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("bench_client: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+type Exchange = fn(WebSocket, u64, &[u8]) -> Result<(), Box<dyn Error>>;
+
+fn measure(url: &str, n: &str, size: &str, exchange: Exchange) -> Result<f64, Box<dyn Error>> {
+    let n = n.parse()?;
+    let payload = vec![b'x'; size.parse()?];
+    let ws = wstrand::connect(url)?;
+    let start = Instant::now();
+    exchange(ws, n, &payload)?;
+    Ok(n as f64 / start.elapsed().as_secs_f64())
+}
+
+fn ping_pong(mut ws: WebSocket, n: u64, payload: &[u8]) -> Result<(), Box<dyn Error>> {
+    for _ in 0..n {
+        ws.send_binary(payload)?;
+        check(ws.receive()?, payload)?;
+    }
+    Ok(())
+}
+
+fn pipeline(ws: WebSocket, n: u64, payload: &[u8]) -> Result<(), Box<dyn Error>> {
+    let (sender, mut receiver) = ws.split();
+    thread::scope(|scope| {
+        let sending = scope.spawn(|| (0..n).try_for_each(|_| sender.send_binary(payload)));
+        for _ in 0..n {
+            check(receiver.receive()?, payload)?;
+        }
+        sending
+            .join()
+            .map_err(|_| "the sending thread panicked")??;
+        Ok(())
+    })
+}
+
+fn check(echo: Option<Message<'_>>, payload: &[u8]) -> Result<(), Box<dyn Error>> {
+    match echo {
+        Some(echo) if echo.as_bytes().len() == payload.len() => Ok(()),
+        _ => Err("an echo is missing or wrong".into()),
+    }
+}

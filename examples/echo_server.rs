@@ -1,0 +1,84 @@
+//! An echo server: sends every message back.
+//!
+//!     echo_server [--subprotocol P]... ADDR
+//!
+//! ADDR is HOST:PORT, or a bare port on 127.0.0.1. A browser that opens http://ADDR/ gets a page to try it
+//! with. The text message `/close CODE REASON` makes the server close the connection like that.
+
+use std::{env, error::Error, process::ExitCode, thread, time::Duration};
+
+use signal_hook::{consts::TERM_SIGNALS, iterator::Signals};
+use wstrand::{Answer, Message, Request, Response, Sender, Server};
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("echo_server: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), Box<dyn Error>> {
+    let mut subprotocols = Vec::new();
+    let mut addr = None;
+    let mut args = env::args().skip(1);
+    while let Some(arg) = args.next() {
+        match arg.as_str() {
+            "--subprotocol" => subprotocols.push(args.next().ok_or("--subprotocol needs a name")?),
+            _ if arg.starts_with('-') || addr.is_some() => return Err(USAGE.into()),
+            _ => addr = Some(arg),
+        }
+    }
+    let addr = addr.ok_or(USAGE)?;
+    let addr = match addr.parse::<u16>() {
+        Ok(port) => format!("127.0.0.1:{port}"),
+        Err(_) => addr,
+    };
+
+    let mut server = Server::bind(addr)?;
+    for subprotocol in subprotocols {
+        server.subprotocol(subprotocol);
+    }
+    server.on_request(page);
+
+    let handle = server.handle();
+    let mut signals = Signals::new(TERM_SIGNALS)?;
+    thread::spawn(move || {
+        if signals.forever().next().is_some() {
+            handle.stop(Duration::from_secs(5));
+        }
+    });
+
+    println!("listening on ws://{}/", server.local_addr());
+    server.run(|ws| {
+        ws.run(echo);
+    })?;
+    Ok(())
+}
+
+fn echo(sender: &Sender, message: Message<'_>) {
+    let order = message
+        .as_text()
+        .and_then(|text| text.strip_prefix("/close "));
+    let result = match order {
+        Some(order) => {
+            let (code, reason) = order.split_once(' ').unwrap_or((order, ""));
+            sender.close(code.parse().unwrap_or_default(), reason)
+        }
+        None => sender.send(message),
+    };
+    if let Err(error) = result {
+        eprintln!("echo_server: {error}");
+    }
+}
+
+fn page(request: &Request) -> Answer {
+    match (request.is_upgrade(), request.path()) {
+        (false, "/") => Response::html(include_str!("echo_page.html")).into(),
+        _ => Answer::Default,
+    }
+}
+
+const USAGE: &str = "usage: echo_server [--subprotocol P]... ADDR";

@@ -1,0 +1,156 @@
+//! How a connection ends: the closing handshake (RFC 6455, section 7), a failure, or a cut.
+//!
+//! After the last frame in each direction the end that closes TCP half-closes it and reads on for a
+//! moment: closing with unread input would make the operating system send a reset, which destroys the
+//! Close frame on its way to the peer.
+
+use std::{
+    net::Shutdown,
+    sync::{Arc, MutexGuard},
+    time::Instant,
+};
+
+use crate::{
+    CloseInfo, Error, Misuse, ProtocolError, Result,
+    connection::shared::{Shared, State},
+    net::socket::Wait,
+    protocol::{
+        CloseFrame, Opcode, Role,
+        close::{self, MAX_CLOSE_REASON, code},
+    },
+};
+
+impl Shared {
+    /// Starts the closing handshake as an application asks for it. Never blocks.
+    pub(super) fn close(&self, close_code: u16, reason: &str) -> Result<()> {
+        if !close::may_be_sent(close_code) {
+            return Err(Misuse::CloseCode(close_code).into());
+        }
+        if reason.len() > MAX_CLOSE_REASON {
+            return Err(Misuse::CloseReason(reason.len()).into());
+        }
+        self.start_close(CloseFrame::new(close_code, reason));
+        Ok(())
+    }
+
+    /// Sends Close if none was sent, and gives the peer until `close_timeout` to answer.
+    pub(crate) fn start_close(&self, close: CloseFrame) {
+        let mut state = self.lock();
+        if state.close_sent.is_some() || state.failure.is_some() || state.ended.is_some() {
+            return;
+        }
+        state.queue_close(close);
+        let deadline = Instant::now().checked_add(self.options.close_timeout);
+        state.close_deadline = deadline;
+        self.write_close(state);
+        if let Some(deadline) = deadline {
+            self.wake_watchdog_at(deadline);
+        }
+    }
+
+    /// Answers the peer's Close.
+    pub(super) fn close_received(&self, close: CloseFrame) {
+        let mut state = self.lock();
+        if state.close_sent.is_none() {
+            state.queue_close(close.clone());
+        }
+        state.close_received = Some(close);
+        // "the server MUST close the TCP connection" first, the client waits (RFC 6455, section 7.1.1).
+        state.half_close = self.role == Role::Server;
+        self.write_close(state);
+    }
+
+    /// Fails the connection because of what the peer sent (RFC 6455, section 7.1.7): Close with the code
+    /// that says why, then the end of our direction.
+    pub(super) fn fail_protocol(&self, error: ProtocolError) {
+        let mut state = self.lock();
+        if state.failure.is_none() {
+            state.failure = Some(Error::Protocol(error));
+        }
+        if state.close_sent.is_none() {
+            state.queue_close(CloseFrame::new(error.close_code(), &error.to_string()));
+        }
+        state.half_close = true;
+        self.write_close(state);
+    }
+
+    /// Keeps the first error, and cuts the connection. Returns the error that was kept.
+    pub(super) fn fail(&self, mut state: MutexGuard<'_, State>, error: Error) -> Error {
+        let failure = state.failure.get_or_insert(error).clone();
+        let socket = state.socket.clone();
+        drop(state);
+        self.progress.notify_all();
+        if let Some(socket) = socket {
+            socket.shutdown(Shutdown::Both);
+        }
+        failure
+    }
+
+    /// Cuts the connection without a closing handshake. Whoever is blocked in it wakes.
+    pub(crate) fn shutdown(&self) {
+        let state = self.lock();
+        if state.ended.is_none() {
+            let info = CloseInfo {
+                code: code::ABNORMAL,
+                reason: String::new(),
+                was_clean: false,
+            };
+            self.fail(state, Error::Closed(Arc::new(info)));
+        }
+    }
+
+    /// Notes that the receiver has seen the end. Returns how it ended, the same to every caller.
+    pub(super) fn end(&self, error: Option<Error>) -> Arc<CloseInfo> {
+        let mut state = self.lock();
+        if state.failure.is_none() && state.close_received.is_none() {
+            state.failure = error;
+        }
+        let info = match &state.ended {
+            Some(info) => info.clone(),
+            None => Arc::new(state.close_info()),
+        };
+        state.ended = Some(info.clone());
+        let socket = state.socket.take();
+        drop(state);
+        self.progress.notify_all();
+        if let Some(socket) = socket {
+            socket.shutdown(Shutdown::Both);
+        }
+        info
+    }
+
+    /// What a receiving call returns of a connection that has ended: cleanly or how not.
+    pub(super) fn outcome(&self) -> Result<()> {
+        let state = self.lock();
+        match (&state.failure, &state.ended) {
+            (Some(failure), _) => Err(failure.clone()),
+            (None, Some(info)) if !info.was_clean => Err(Error::Closed(info.clone())),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn close_info(&self) -> Option<Arc<CloseInfo>> {
+        self.lock().ended.clone()
+    }
+
+    /// Gets Close on its way without blocking, whatever is queued before it.
+    fn write_close(&self, state: MutexGuard<'_, State>) {
+        if state.waiters > 0 {
+            self.progress.notify_all(); // there is no point in waiting any more
+        }
+        if state.is_writing {
+            return; // the writer comes to it
+        }
+        // An error is kept by the connection, and the receiver will see it.
+        let _ = self.write_out(state, Wait::Never);
+    }
+}
+
+impl State {
+    /// Puts Close behind everything that was sent before.
+    fn queue_close(&mut self, close: CloseFrame) {
+        // Without a masking key there is no Close; the peer sees the connection end.
+        let _ = self.encode(Opcode::Close, true, close.payload().as_ref());
+        self.close_sent = Some(close);
+    }
+}

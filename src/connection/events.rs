@@ -1,0 +1,65 @@
+//! Events: the connection's own thread receives, others take what happened from a channel.
+
+use crossbeam_channel::Sender as Channel;
+
+use crate::{CloseInfo, Error, Message, OwnedMessage, Sender, connection::Handler};
+
+/// Something that happened to a connection; see [`WebSocket::events`](crate::WebSocket::events).
+///
+/// The order is that of [`Handler`]'s calls.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Event {
+    /// The connection is open.
+    Open,
+    /// A message came.
+    Message(OwnedMessage),
+    /// A ping came; it has been answered.
+    Ping(Vec<u8>),
+    /// A pong came.
+    Pong(Vec<u8>),
+    /// The connection has failed. [`Event::Close`] follows.
+    Error(Error),
+    /// The connection has ended. Nothing follows.
+    Close(CloseInfo),
+}
+
+/// Puts what happens into a channel. When the channel is full it waits, and so the peer does.
+pub(super) struct IntoChannel {
+    pub(super) channel: Channel<Event>,
+}
+
+impl IntoChannel {
+    fn put(&self, sender: &Sender, event: Event) {
+        if self.channel.send(event).is_err() {
+            // Nobody is interested any more: as if the receiver was dropped.
+            let _ = sender.close(1000, "");
+        }
+    }
+}
+
+impl Handler for IntoChannel {
+    fn on_open(&mut self, sender: &Sender) {
+        self.put(sender, Event::Open);
+    }
+
+    fn on_message(&mut self, sender: &Sender, message: Message<'_>) {
+        self.put(sender, Event::Message(message.to_owned()));
+    }
+
+    fn on_ping(&mut self, sender: &Sender, payload: &[u8]) {
+        self.put(sender, Event::Ping(payload.to_vec()));
+    }
+
+    fn on_pong(&mut self, sender: &Sender, payload: &[u8]) {
+        self.put(sender, Event::Pong(payload.to_vec()));
+    }
+
+    fn on_error(&mut self, sender: &Sender, error: &Error) {
+        self.put(sender, Event::Error(error.clone()));
+    }
+
+    fn on_close(&mut self, sender: &Sender, close: &CloseInfo) {
+        self.put(sender, Event::Close(close.clone()));
+    }
+}

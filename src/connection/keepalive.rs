@@ -1,0 +1,199 @@
+//! Pings that find out whether the peer is still there, and the deadlines that the watchdog keeps.
+//!
+//! Any received byte counts as life, and the peer is judged only by what a reader has seen: it is dead
+//! when, `pong_timeout` after a ping, a thread sits in the read and nothing has come since. So an
+//! application that is busy, or does not receive, never loses a peer that is alive.
+
+use std::{
+    sync::atomic::{AtomicBool, AtomicU32, Ordering},
+    time::{Duration, Instant},
+};
+
+use crate::{
+    Error, Options, Phase,
+    connection::shared::{Shared, State},
+    net::socket::Wait,
+    protocol::{ControlPayload, Opcode},
+    watchdog::Timed,
+};
+
+/// What the receiver leaves for the watchdog to see. The receiver writes, except where said.
+#[derive(Debug, Default)]
+pub(super) struct Life {
+    /// Something has come since the last ping (which resets it).
+    has_received: AtomicBool,
+    /// A read ended with nothing there since the watchdog last asked (which resets it).
+    has_seen_nothing: AtomicBool,
+    /// Counts the beginnings and ends of reads: odd while a thread is in one.
+    reads: AtomicU32,
+}
+
+/// Where the pings are.
+#[derive(Debug)]
+pub(super) struct Keepalive {
+    interval: Option<Duration>,
+    pong_timeout: Duration,
+    stage: Stage,
+    sequence: u32,
+    pub(super) round_trip: Option<Duration>,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// The next ping is due then; never, if the clock does not reach so far or pings are off.
+    Quiet(Option<Instant>),
+    /// A ping is out.
+    Awaiting {
+        since: Instant,
+        /// The reader's count when the watchdog began to suspect the peer.
+        suspected_at: Option<u32>,
+    },
+}
+
+impl Life {
+    pub(super) fn begin_read(&self) {
+        self.reads.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn end_read(&self, received: bool) {
+        if received {
+            self.has_received.store(true, Ordering::Relaxed);
+        } else {
+            self.has_seen_nothing.store(true, Ordering::Relaxed);
+        }
+        self.reads.fetch_add(1, Ordering::Release);
+    }
+}
+
+impl Keepalive {
+    pub(super) fn new(options: &Options) -> Self {
+        let next = options
+            .ping_interval
+            .and_then(|interval| Instant::now().checked_add(interval));
+        Self {
+            interval: options.ping_interval,
+            pong_timeout: options.pong_timeout,
+            stage: Stage::Quiet(next),
+            sequence: 0,
+            round_trip: None,
+        }
+    }
+
+    pub(super) fn next_look(&self) -> Option<Instant> {
+        match &self.stage {
+            Stage::Quiet(next) => *next,
+            Stage::Awaiting { since, .. } => since.checked_add(self.pong_timeout),
+        }
+    }
+
+    /// Takes note of a pong: if it answers the last ping of ours, of how long that took.
+    pub(super) fn pong(&mut self, payload: &ControlPayload) {
+        if let Stage::Awaiting { since, .. } = &self.stage {
+            if payload.as_ref() == self.sequence.to_be_bytes() {
+                self.round_trip = Some(since.elapsed());
+            }
+        }
+    }
+
+    /// How long before the end of `pong_timeout` the watchdog begins to suspect, so as to tell a thread
+    /// that sits in the read from one that is about to find something there.
+    fn grace(&self) -> Duration {
+        (self.pong_timeout / 4).min(Duration::from_millis(100))
+    }
+}
+
+impl Timed for Shared {
+    fn look(&self, now: Instant) -> Option<Instant> {
+        let mut state = self.lock();
+        if state.ended.is_some() || state.failure.is_some() {
+            return None;
+        }
+        if let Some(deadline) = state.close_deadline {
+            if now < deadline {
+                return Some(deadline);
+            }
+            self.fail(state, Error::Timeout(Phase::Close));
+            return None;
+        }
+        if state.close_received.is_some() {
+            return None;
+        }
+        match self.judge(&mut state, now) {
+            Verdict::LookAt(at) => at,
+            Verdict::Dead => {
+                self.fail(state, Error::Timeout(Phase::Keepalive));
+                None
+            }
+            Verdict::Ping(at) => {
+                drop(state);
+                // Nothing blocks here, and an error is kept by the connection.
+                let _ = self.flush(Wait::Never);
+                at
+            }
+        }
+    }
+}
+
+enum Verdict {
+    LookAt(Option<Instant>),
+    Ping(Option<Instant>),
+    Dead,
+}
+
+impl Shared {
+    fn judge(&self, state: &mut State, now: Instant) -> Verdict {
+        let keepalive = &mut state.keepalive;
+        let grace = keepalive.grace();
+        let Some(interval) = keepalive.interval else {
+            return Verdict::LookAt(None);
+        };
+        let (since, suspected_at) = match keepalive.stage {
+            Stage::Quiet(next) if next.is_none_or(|next| now < next) => {
+                return Verdict::LookAt(next);
+            }
+            Stage::Quiet(_) => {
+                keepalive.sequence = keepalive.sequence.wrapping_add(1);
+                keepalive.stage = Stage::Awaiting {
+                    since: now,
+                    suspected_at: None,
+                };
+                let payload = keepalive.sequence.to_be_bytes();
+                let next = now.checked_add(keepalive.pong_timeout - grace);
+                self.life.has_received.store(false, Ordering::Relaxed);
+                return match state.encode(Opcode::Ping, true, &payload) {
+                    Ok(()) => Verdict::Ping(next),
+                    Err(_) => Verdict::LookAt(next),
+                };
+            }
+            Stage::Awaiting {
+                since,
+                suspected_at,
+            } => (since, suspected_at),
+        };
+
+        if self.life.has_received.load(Ordering::Relaxed) {
+            let next = since.checked_add(interval).map(|next| next.max(now));
+            keepalive.stage = Stage::Quiet(next);
+            return Verdict::LookAt(next);
+        }
+        let reads = self.life.reads.load(Ordering::Acquire);
+        let has_seen_nothing = self.life.has_seen_nothing.swap(false, Ordering::Relaxed);
+        if let Some(before) = suspected_at {
+            let sits_in_read = reads % 2 == 1 && reads == before;
+            if sits_in_read || has_seen_nothing {
+                return Verdict::Dead;
+            }
+        }
+        // The first suspicion is confirmed at the deadline. Later ones are looked into less often: the
+        // application is away, and may be for long.
+        let again = match suspected_at {
+            None => grace,
+            Some(_) => grace.max(keepalive.pong_timeout / 4),
+        };
+        keepalive.stage = Stage::Awaiting {
+            since,
+            suspected_at: Some(reads),
+        };
+        Verdict::LookAt(now.checked_add(again))
+    }
+}

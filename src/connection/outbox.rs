@@ -1,0 +1,432 @@
+//! Sending: one outbox, many senders, one writer at a time.
+//!
+//! A sender encodes its message under the lock, so that the order on the wire is the order of the calls.
+//! Then the first that finds nobody writing takes the *writer's role*: it takes what is pending, writes
+//! without the lock, and looks again until nothing is left. Others only append and leave; they wait where
+//! more than `max_buffered_bytes` would be waiting. A large message is not appended: its sender waits for
+//! the role and writes straight from the caller's memory.
+//!
+//! What a call that must not block could not write stays for the next writer; if there is none, a
+//! *flusher* thread lives for as long as something is left.
+
+use std::{
+    sync::{MutexGuard, PoisonError, atomic::Ordering},
+    thread,
+    time::Instant,
+};
+
+use crate::{
+    Error, Phase, Result,
+    connection::shared::{Batch, Shared, State},
+    net::socket::{Socket, Wait},
+    protocol::{ControlPayload, Opcode, encoder::OpenFrame},
+};
+
+/// What a sender does where it would have to wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Patience {
+    /// Waits until its deadline.
+    Wait,
+    /// Gives up.
+    Try,
+}
+
+/// What a frame is to others that want to send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// A whole message: begins where no other message is being streamed.
+    Message,
+    /// A frame of the message that the caller streams, or a control frame: may go at any time.
+    Within,
+}
+
+impl Shared {
+    /// Sends one frame.
+    ///
+    /// # Errors
+    ///
+    /// The connection is not open; `Full` if the caller would have to wait and will not; a timeout.
+    pub(super) fn send(
+        &self,
+        opcode: Opcode,
+        is_final: bool,
+        payload: &[u8],
+        place: Place,
+        patience: Patience,
+    ) -> Result<()> {
+        let is_large = payload.len() >= LARGE && patience == Patience::Wait;
+        let mut state = self.lock();
+        state.check_open()?;
+        let max = self.options.max_buffered_bytes;
+        let may_go = |state: &State| {
+            let buffered = state.buffered();
+            (place == Place::Within || !state.is_streaming)
+                && (buffered == 0 || buffered.saturating_add(payload.len()) <= max)
+        };
+        if is_large {
+            let deadline = self.send_deadline();
+            state = self.wait_until(state, deadline, true, |state| {
+                !state.is_writing && (place == Place::Within || !state.is_streaming)
+            })?;
+            return self.send_large(state, opcode, is_final, payload, deadline);
+        }
+        if !may_go(&state) {
+            if patience == Patience::Try {
+                return Err(Error::Full);
+            }
+            state = self.wait_until(state, self.send_deadline(), false, may_go)?;
+        }
+        state.encode(opcode, is_final, payload)?;
+        if state.is_writing || self.is_gathering(&state) {
+            return Ok(());
+        }
+        let wait = match patience {
+            Patience::Wait => self.send_deadline(),
+            Patience::Try => Wait::Never,
+        };
+        self.write_out(state, wait)
+    }
+
+    /// Writes what a callback's thread has gathered, if nobody else is writing.
+    pub(super) fn flush(&self, wait: Wait) -> Result<()> {
+        let state = self.lock();
+        if state.is_writing || !state.has_output() {
+            return Ok(());
+        }
+        self.write_out(state, wait)
+    }
+
+    /// Notes the answer to a ping, for the receiver to send before its next read, or a writer before that.
+    ///
+    /// Where writing has come to a halt, only the answer to the last ping is kept (RFC 6455, section
+    /// 5.5.3), so that a peer that pings and does not read costs nothing.
+    pub(super) fn queue_pong(&self, payload: ControlPayload) {
+        let mut state = self.lock();
+        let Some(earlier) = state.pong.replace(payload) else {
+            return;
+        };
+        let is_halted = state.is_writing || !state.unsent.rest().is_empty();
+        if !is_halted && state.pending.len() < WITH_PONG && state.close_sent.is_none() {
+            // Without a masking key there is no pong, which the peer may find out.
+            let _ = state.encode(Opcode::Pong, true, earlier.as_ref());
+        }
+    }
+
+    /// Takes the right to stream a message, for which no other may be under way.
+    pub(super) fn begin_streaming(&self) -> Result<()> {
+        let mut state = self.lock();
+        state.check_open()?;
+        state = self.wait_until(state, self.send_deadline(), false, |s| !s.is_streaming)?;
+        state.is_streaming = true;
+        Ok(())
+    }
+
+    pub(super) fn end_streaming(&self) {
+        self.lock().is_streaming = false;
+        self.progress.notify_all();
+    }
+
+    fn send_deadline(&self) -> Wait {
+        Wait::for_duration(self.options.send_timeout)
+    }
+
+    /// Whether what was just appended may wait for the end of the batch that is being received: this is
+    /// the callbacks' thread, and it will come back to the receiver, which flushes before it reads.
+    fn is_gathering(&self, state: &State) -> bool {
+        self.more_is_waiting.load(Ordering::Relaxed)
+            && state.pending.len() < GATHERED
+            && state.callback_thread == Some(thread::current().id())
+    }
+
+    /// Waits until `ready` holds, or the connection is not open any more, or the deadline has passed.
+    /// Writes what is left over if nobody else does.
+    fn wait_until<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        deadline: Wait,
+        for_role: bool,
+        ready: impl Fn(&State) -> bool,
+    ) -> Result<MutexGuard<'a, State>> {
+        loop {
+            state.check_open()?;
+            if ready(&state) {
+                return Ok(state);
+            }
+            if !state.is_writing && state.has_output() {
+                self.write_out(state, deadline)?;
+                state = self.lock();
+                continue;
+            }
+            let timeout = match deadline {
+                Wait::Until(until) => until.saturating_duration_since(Instant::now()),
+                Wait::Forever => std::time::Duration::MAX,
+                Wait::Never => std::time::Duration::ZERO,
+            };
+            if timeout.is_zero() {
+                return Err(Error::Timeout(Phase::Queue));
+            }
+            state.waiters += 1;
+            state.role_waiters += usize::from(for_role);
+            state = match self.progress.wait_timeout(state, timeout) {
+                Ok((state, _)) => state,
+                Err(poisoned) => PoisonError::into_inner(poisoned).0,
+            };
+            state.waiters -= 1;
+            state.role_waiters -= usize::from(for_role);
+        }
+    }
+
+    /// Takes the writer's role, which must be free, and writes until nothing is left, or as much as goes
+    /// within `wait`. What is left after [`Wait::Never`] stays for another; after a deadline the
+    /// connection has failed, because half a frame may be out.
+    pub(super) fn write_out<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        wait: Wait,
+    ) -> Result<()> {
+        let Some(socket) = state.socket.clone() else {
+            return state.check_open();
+        };
+        state.is_writing = true;
+        loop {
+            let mut batch = match state.take_batch() {
+                Ok(batch) => batch,
+                Err(error) => return Err(self.fail_writing(state, error)),
+            };
+            if batch.rest().is_empty() {
+                state.unsent = batch; // its memory serves the next batch
+                self.leave_role(state, &socket);
+                return Ok(());
+            }
+            state.in_flight = batch.rest().len();
+            drop(state);
+            let result = socket.send(batch.rest(), wait);
+            state = self.lock();
+            state.in_flight = 0;
+            match result {
+                Err(error) => {
+                    return Err(self.fail_writing(state, Error::io(Phase::Send, error)));
+                }
+                Ok(sent) => batch.sent += sent,
+            }
+            let is_done = batch.rest().is_empty();
+            if is_done {
+                batch.clear();
+            }
+            state.unsent = batch;
+            if !is_done {
+                if wait != Wait::Never {
+                    return Err(self.fail_writing(state, Error::Timeout(Phase::Send)));
+                }
+                state.is_writing = false;
+                self.leave_to_flusher(state);
+                return Ok(());
+            }
+            if state.role_waiters > 0 {
+                // A large message is waiting: its sender writes what is left, then its own.
+                self.leave_role(state, &socket);
+                return Ok(());
+            }
+            if state.waiters > 0 {
+                self.progress.notify_all(); // there is room
+            }
+        }
+    }
+
+    /// Writes what is pending, then a frame whose payload is not copied (where it is not masked). The
+    /// caller has waited until the writer's role is free.
+    fn send_large<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        opcode: Opcode,
+        is_final: bool,
+        payload: &[u8],
+        deadline: Wait,
+    ) -> Result<()> {
+        let Some(socket) = state.socket.clone() else {
+            return state.check_open();
+        };
+        let frame = match state.encoder.begin_frame(opcode, is_final, payload.len()) {
+            Ok(frame) => frame,
+            Err(error) => return Err(Error::io(Phase::Send, error.into())),
+        };
+        // All that was queued before goes before; what comes now goes after.
+        let mut before = std::mem::take(&mut state.unsent);
+        before.bytes.append(&mut state.pending);
+        state.is_writing = true;
+        state.in_flight = before.rest().len() + payload.len();
+        drop(state);
+
+        let sent_before = socket.send(before.rest(), deadline);
+        let result = match sent_before {
+            Ok(sent) if sent == before.rest().len() => {
+                send_payload(&socket, frame, payload, deadline, &mut before)
+            }
+            Ok(_) => Err(Error::Timeout(Phase::Send)),
+            Err(error) => Err(Error::io(Phase::Send, error)),
+        };
+
+        state = self.lock();
+        state.in_flight = 0;
+        before.sent = 0;
+        before.bytes.clear();
+        before.clear();
+        state.unsent = before;
+        if let Err(error) = result {
+            return Err(self.fail_writing(state, error));
+        }
+        state.is_writing = false;
+        if state.has_output() && state.role_waiters == 0 {
+            return self.write_out(state, deadline);
+        }
+        self.leave_role(state, &socket);
+        Ok(())
+    }
+
+    /// Gives the writer's role back, nothing being left to write or somebody waiting to do it.
+    fn leave_role(&self, mut state: MutexGuard<'_, State>, socket: &Socket) {
+        state.is_writing = false;
+        let is_last = state.half_close && !state.has_output();
+        let is_awaited = state.waiters > 0;
+        drop(state);
+        if is_awaited {
+            self.progress.notify_all();
+        }
+        if is_last {
+            socket.shutdown(std::net::Shutdown::Write);
+        }
+    }
+
+    /// Keeps an error that came up while writing, and returns the first that the connection has seen.
+    fn fail_writing(&self, mut state: MutexGuard<'_, State>, error: Error) -> Error {
+        state.is_writing = false;
+        if matches!(error, Error::Timeout(_)) {
+            return self.fail(state, error);
+        }
+        // The socket is dead, but what the peer sent before may still be read: its Close, perhaps.
+        let failure = state.failure.get_or_insert(error).clone();
+        drop(state);
+        self.progress.notify_all();
+        failure
+    }
+
+    /// Sees to it that what is left gets written, the role being free.
+    pub(super) fn leave_to_flusher(&self, mut state: MutexGuard<'_, State>) {
+        if state.waiters > 0 {
+            self.progress.notify_all(); // one of them writes
+        }
+        if state.has_flusher {
+            return;
+        }
+        let Some(shared) = self.this.upgrade() else {
+            return;
+        };
+        state.has_flusher = true;
+        drop(state);
+        let spawned = thread::Builder::new()
+            .name("wstrand-flush".into())
+            .stack_size(FLUSHER_STACK)
+            .spawn(move || shared.run_flusher());
+        if let Err(error) = spawned {
+            // The next sender writes it, or the keepalive.
+            log::warn!(target: "wstrand", "cannot start a thread to send what is left: {error}");
+            self.lock().has_flusher = false;
+        }
+    }
+
+    fn run_flusher(&self) {
+        loop {
+            let mut state = self.lock();
+            if state.is_writing || !state.has_output() || state.socket.is_none() {
+                state.has_flusher = false;
+                return;
+            }
+            // An error is kept by the connection, and everybody will see it.
+            let _ = self.write_out(state, self.send_deadline());
+        }
+    }
+}
+
+impl State {
+    /// Appends a frame to what is pending.
+    pub(super) fn encode(&mut self, opcode: Opcode, is_final: bool, payload: &[u8]) -> Result<()> {
+        self.encoder
+            .frame(opcode, is_final, payload, &mut self.pending)
+            .map_err(|error| Error::io(Phase::Send, error.into()))
+    }
+
+    /// What to write next: what an earlier writer left, else a pong, else what is pending.
+    fn take_batch(&mut self) -> Result<Batch> {
+        let mut batch = std::mem::take(&mut self.unsent);
+        if !batch.rest().is_empty() {
+            return Ok(batch);
+        }
+        batch.clear();
+        // Nothing may follow Close.
+        if let Some(pong) = self.pong.take().filter(|_| self.close_sent.is_none()) {
+            let goes_ahead = self.pending.len() > WITH_PONG;
+            let out = if goes_ahead {
+                &mut batch.bytes
+            } else {
+                &mut self.pending
+            };
+            self.encoder
+                .frame(Opcode::Pong, true, pong.as_ref(), out)
+                .map_err(|error| Error::io(Phase::Send, error.into()))?;
+            if goes_ahead {
+                return Ok(batch);
+            }
+        }
+        std::mem::swap(&mut batch.bytes, &mut self.pending);
+        Ok(batch)
+    }
+}
+
+/// Writes a frame whose header and payload are in no buffer. `scratch` lends its memory.
+fn send_payload(
+    socket: &Socket,
+    frame: OpenFrame,
+    payload: &[u8],
+    deadline: Wait,
+    scratch: &mut Batch,
+) -> Result<()> {
+    let all_of = |sent: std::io::Result<usize>, len: usize| match sent {
+        Ok(sent) if sent == len => Ok(()),
+        Ok(_) => Err(Error::Timeout(Phase::Send)),
+        Err(error) => Err(Error::io(Phase::Send, error)),
+    };
+    if frame.is_plain() {
+        let len = frame.header().len() + payload.len();
+        return all_of(
+            socket.send_vectored([frame.header(), payload], deadline),
+            len,
+        );
+    }
+    let bytes = &mut scratch.bytes;
+    bytes.clear();
+    bytes.extend_from_slice(frame.header());
+    let mut offset = 0;
+    for piece in payload.chunks(PIECE) {
+        frame.payload(piece, offset, bytes);
+        offset += piece.len();
+        all_of(socket.send(bytes, deadline), bytes.len())?;
+        bytes.clear();
+    }
+    Ok(())
+}
+
+/// From this length on a message is not copied behind its header but written by itself: copying less
+/// costs less than the second piece of a vectored write.
+const LARGE: usize = 32 * 1024;
+
+/// How much of a masked message is encoded at a time, so that memory stays flat.
+const PIECE: usize = 64 * 1024;
+
+/// Replies are gathered up to here: beyond, a system call more does not matter.
+const GATHERED: usize = 64 * 1024;
+
+/// What may go before a pong; more must not hold it up.
+const WITH_PONG: usize = 4 * 1024;
+
+/// A flusher only writes.
+const FLUSHER_STACK: usize = 128 * 1024;

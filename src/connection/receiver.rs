@@ -1,0 +1,411 @@
+//! Receiving: the one owner of the decoder, and the only one that reads.
+
+use std::{
+    cell::Cell,
+    fmt, mem,
+    sync::{Arc, atomic::Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    CloseInfo, Error, Message, OwnedMessage, Phase, ProtocolError, Result,
+    connection::{Sender, shared::Shared},
+    net::socket::{Socket, Wait},
+    protocol::{CloseFrame, ControlPayload, Decoder, Role, Step, close::code},
+};
+
+/// The receiving half of a connection.
+///
+/// There is one, and it alone reads; senders go on sending while it is blocked. Nothing runs while no
+/// receiving call is under way: pings are answered, and the peer's Close is seen, when the next one is
+/// made. Dropping it closes the connection, with code 1000 (1011 if the thread is panicking); the closing
+/// handshake then goes on in the background, for `close_timeout` at the most.
+pub struct Receiver {
+    inbound: Inbound,
+}
+
+/// What [`Inbound::advance`] came to.
+#[derive(Debug)]
+pub(super) enum Progress {
+    /// A message is whole: [`Inbound::message`] lends it.
+    Message,
+    Ping(ControlPayload),
+    Pong(ControlPayload),
+    /// The connection has ended cleanly.
+    Closed,
+}
+
+/// The decoder and everything that feeds it.
+pub(super) struct Inbound {
+    decoder: Decoder,
+    pub(super) reader: Reader,
+}
+
+/// What feeds the decoder, and what comes after it: apart, so that a message may be lent meanwhile.
+pub(super) struct Reader {
+    pub(super) shared: Arc<Shared>,
+    socket: Option<Arc<Socket>>,
+    stage: Stage,
+    /// Kept as long as the connection is being received, and dropped with it: a server's count.
+    _tenancy: Option<Arc<dyn Send + Sync>>,
+}
+
+enum Stage {
+    Open,
+    /// Nothing is of interest any more, but closing the socket now could destroy our Close on its way.
+    Draining {
+        until: Instant,
+        bytes: usize,
+    },
+    Ended,
+}
+
+impl Receiver {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        socket: Arc<Socket>,
+        received: Vec<u8>,
+        tenancy: Option<Arc<dyn Send + Sync>>,
+    ) -> Self {
+        let peer = match shared.role {
+            Role::Client => Role::Server,
+            Role::Server => Role::Client,
+        };
+        Self {
+            inbound: Inbound {
+                decoder: Decoder::new(peer, shared.options.limits(), received),
+                reader: Reader {
+                    shared,
+                    socket: Some(socket),
+                    stage: Stage::Open,
+                    _tenancy: tenancy,
+                },
+            },
+        }
+    }
+
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.inbound.reader.shared
+    }
+
+    pub(super) fn inbound(&mut self) -> &mut Inbound {
+        &mut self.inbound
+    }
+
+    /// Another sender for this connection.
+    pub fn sender(&self) -> Sender {
+        Sender::new(self.shared().clone())
+    }
+
+    /// Receives the next message; `None` when the connection has been closed cleanly.
+    ///
+    /// Blocks until a message is whole, the connection ends, or a deadline of [`Options`](crate::Options)
+    /// passes. The message is lent from the receiver's buffer until the next call. Pings are answered
+    /// meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// How the connection failed: [`Error::Closed`] with code 1006 if it ended without a closing
+    /// handshake, [`Error::Protocol`] if the peer broke the protocol, [`Error::Timeout`] if it vanished,
+    /// [`Error::Io`]. Every later call returns the same.
+    pub fn receive(&mut self) -> Result<Option<Message<'_>>> {
+        self.inbound.receive(Wait::Forever)
+    }
+
+    /// Receives like [`Self::receive`], but waits no longer than `timeout` for the message to be whole.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Timeout`] with [`Phase::Receive`] if no message became whole in time: nothing is lost, and
+    /// the next call goes on where this one stopped. Otherwise as [`Self::receive`].
+    pub fn receive_timeout(&mut self, timeout: Duration) -> Result<Option<Message<'_>>> {
+        self.inbound.receive(Wait::for_duration(timeout))
+    }
+
+    /// Receives a message that has arrived already, without blocking.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::receive_timeout`].
+    pub fn try_receive(&mut self) -> Result<Option<Message<'_>>> {
+        self.inbound.receive(Wait::Never)
+    }
+
+    /// Receives and throws away messages until the connection has ended, and says how.
+    ///
+    /// Meant for after [`Sender::close`], to be sure that the closing handshake is over; `close_timeout`
+    /// bounds it then.
+    pub fn wait_closed(&mut self) -> CloseInfo {
+        self.inbound.run_out()
+    }
+
+    /// The messages that follow, each copied, until the connection is closed cleanly.
+    ///
+    /// After an error there are no more.
+    pub fn messages(&mut self) -> Messages<&mut Self> {
+        Messages(Some(self))
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        if matches!(self.inbound.reader.stage, Stage::Ended) {
+            return;
+        }
+        let code = if thread::panicking() {
+            code::INTERNAL_ERROR
+        } else {
+            code::NORMAL
+        };
+        self.shared().start_close(CloseFrame::new(code, ""));
+        let mut inbound = self.inbound.take();
+        if finish_inline() {
+            inbound.run_out();
+            return;
+        }
+        let shared = inbound.reader.shared.clone();
+        let spawned = thread::Builder::new()
+            .name("wstrand-close".into())
+            .stack_size(CLOSER_STACK)
+            .spawn(move || inbound.run_out());
+        if let Err(error) = spawned {
+            log::warn!(target: "wstrand", "cannot start a thread to finish closing: {error}");
+            shared.shutdown();
+            shared.end(None);
+        }
+    }
+}
+
+impl fmt::Debug for Receiver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Receiver").finish_non_exhaustive()
+    }
+}
+
+impl Inbound {
+    /// Leaves an inbound that has ended in its place.
+    fn take(&mut self) -> Self {
+        let shared = self.reader.shared.clone();
+        let spent = Self {
+            decoder: Decoder::new(Role::Server, shared.options.limits(), Vec::new()),
+            reader: Reader {
+                shared,
+                socket: None,
+                stage: Stage::Ended,
+                _tenancy: None,
+            },
+        };
+        mem::replace(self, spent)
+    }
+
+    pub(super) fn receive(&mut self, wait: Wait) -> Result<Option<Message<'_>>> {
+        loop {
+            match self.advance(wait)? {
+                Progress::Message => break,
+                Progress::Ping(_) | Progress::Pong(_) => {}
+                Progress::Closed => return Ok(None),
+            }
+        }
+        match self.decoder.message() {
+            Ok(payload) => Ok(Some(payload.into())),
+            Err(error) => {
+                self.reader.fail(error);
+                self.reader.conclude(wait).map(|_| None)
+            }
+        }
+    }
+
+    /// Reads until there is something to hand out. Answers pings and Close on the way.
+    pub(super) fn advance(&mut self, wait: Wait) -> Result<Progress> {
+        while let Stage::Open = self.reader.stage {
+            match self.decoder.poll() {
+                Ok(Step::NeedMore) => self.reader.fill(&mut self.decoder, wait)?,
+                Ok(Step::Message) => return Ok(Progress::Message),
+                Ok(Step::Ping(payload)) => {
+                    self.reader.shared.queue_pong(payload);
+                    return Ok(Progress::Ping(payload));
+                }
+                Ok(Step::Pong(payload)) => {
+                    self.reader.shared.pong(&payload);
+                    return Ok(Progress::Pong(payload));
+                }
+                Ok(Step::Close(close)) => self.reader.close_received(close),
+                Err(error) => self.reader.fail(error),
+            }
+        }
+        self.reader.conclude(wait).map(|()| Progress::Closed)
+    }
+
+    /// The message of the last [`Progress::Message`]. If it is bad text, the connection has failed, and
+    /// `advance` will say so.
+    pub(super) fn message(&mut self) -> Option<Message<'_>> {
+        match self.decoder.message() {
+            Ok(payload) => Some(payload.into()),
+            Err(error) => {
+                self.reader.fail(error);
+                None
+            }
+        }
+    }
+
+    /// Says whether the next [`Self::advance`] will find something without reading, so that senders on
+    /// this thread gather until then.
+    pub(super) fn note_more(&self) {
+        let more = matches!(self.reader.stage, Stage::Open) && self.decoder.frame_is_waiting();
+        self.reader
+            .shared
+            .more_is_waiting
+            .store(more, Ordering::Relaxed);
+    }
+
+    /// Throws away what comes until the end.
+    pub(super) fn run_out(&mut self) -> CloseInfo {
+        while !matches!(self.reader.stage, Stage::Ended) {
+            if let Ok(Progress::Message) = self.advance(Wait::Forever) {
+                self.message();
+            }
+        }
+        let info = self.reader.shared.end(None);
+        CloseInfo::clone(&info)
+    }
+}
+
+impl Reader {
+    /// Reads once, having sent what was gathered meanwhile.
+    fn fill(&mut self, decoder: &mut Decoder, wait: Wait) -> Result<()> {
+        // What cannot be written at once is left to another thread: the reader never waits for a writer.
+        // An error is kept by the connection; what the peer sent before is still to be read.
+        self.shared.more_is_waiting.store(false, Ordering::Relaxed);
+        let _ = self.shared.flush(Wait::Never);
+        let room = match decoder.room() {
+            Ok(room) => room,
+            Err(error) => {
+                self.fail(error);
+                return Ok(());
+            }
+        };
+        let Some(socket) = &self.socket else {
+            self.stage = Stage::Ended;
+            return Ok(());
+        };
+        self.shared.life.begin_read();
+        let result = socket.receive(room, wait);
+        self.shared.life.end_read(matches!(result, Ok(1..)));
+        match result {
+            Ok(0) => {
+                let info = CloseInfo {
+                    code: code::ABNORMAL,
+                    reason: String::new(),
+                    was_clean: false,
+                };
+                self.end(Some(Error::Closed(Arc::new(info))));
+            }
+            Ok(len) => decoder.received(len),
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                return Err(Error::Timeout(Phase::Receive));
+            }
+            Err(error) => self.end(Some(Error::io(Phase::Receive, error))),
+        }
+        Ok(())
+    }
+
+    fn close_received(&mut self, close: CloseFrame) {
+        self.shared.close_received(close);
+        self.drain();
+    }
+
+    fn fail(&mut self, error: ProtocolError) {
+        self.shared.fail_protocol(error);
+        self.drain();
+    }
+
+    fn drain(&mut self) {
+        let linger = LINGER.min(self.shared.options.close_timeout);
+        self.stage = Stage::Draining {
+            until: Instant::now() + linger,
+            bytes: 0,
+        };
+    }
+
+    fn end(&mut self, error: Option<Error>) {
+        self.shared.end(error);
+        self.socket = None;
+        self.stage = Stage::Ended;
+    }
+
+    /// Reads to the end of the stream without looking, then says how the connection ended.
+    ///
+    /// # Errors
+    ///
+    /// How it failed; or [`Phase::Receive`]'s timeout if `wait` is over before the end is reached.
+    fn conclude(&mut self, wait: Wait) -> Result<()> {
+        while let Stage::Draining { until, bytes } = &mut self.stage {
+            let Some(socket) = &self.socket else { break };
+            let mut scrap = Vec::with_capacity(SCRAP);
+            match socket.receive(&mut scrap, wait.at_most(*until)) {
+                Ok(len @ 1..) if *bytes + len <= MAX_DRAINED => *bytes += len,
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                    if Instant::now() < *until {
+                        return Err(Error::Timeout(Phase::Receive));
+                    }
+                    self.end(None);
+                }
+                // The end of the stream, too much, or a reset: there is nothing to wait for.
+                _ => self.end(None),
+            }
+        }
+        self.shared.outcome()
+    }
+}
+
+/// The messages of a connection, each copied; an iterator.
+///
+/// It ends when the connection is closed cleanly, or after the one error that it yields otherwise.
+pub struct Messages<R>(Option<R>);
+
+impl<R> Messages<R> {
+    pub(super) fn new(receiver: R) -> Self {
+        Self(Some(receiver))
+    }
+}
+
+impl<R: std::borrow::BorrowMut<Receiver>> Iterator for Messages<R> {
+    type Item = Result<OwnedMessage>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let item = match self.0.as_mut()?.borrow_mut().receive() {
+            Ok(None) => None,
+            Ok(Some(message)) => return Some(Ok(message.to_owned())),
+            Err(error) => Some(Err(error)),
+        };
+        self.0 = None;
+        item
+    }
+}
+
+thread_local! {
+    static ON_LIBRARY_THREAD: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs `work` on a thread of the library's own: there, a receiver that is dropped finishes the closing
+/// handshake itself instead of starting another thread for it.
+pub(crate) fn on_library_thread<T>(work: impl FnOnce() -> T) -> T {
+    ON_LIBRARY_THREAD.set(true);
+    work()
+}
+
+fn finish_inline() -> bool {
+    ON_LIBRARY_THREAD.get()
+}
+
+/// How long an end that has sent its last frame reads on.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// How much it reads on at the most.
+const MAX_DRAINED: usize = 256 * 1024;
+
+/// What is read at a time only to be thrown away.
+const SCRAP: usize = 16 * 1024;
+
+const CLOSER_STACK: usize = 128 * 1024;

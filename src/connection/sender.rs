@@ -1,0 +1,215 @@
+//! The sending half.
+
+use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
+
+use http::HeaderMap;
+
+use crate::{
+    CloseInfo, Message, MessageKind, MessageWriter, Misuse, Request, Result,
+    connection::{
+        outbox::{Patience, Place},
+        shared::Shared,
+    },
+    net::socket::Wait,
+    protocol::{Opcode, frame::MAX_CONTROL_PAYLOAD},
+};
+
+/// The sending half of a connection: clone it, and send from any thread.
+///
+/// Messages go out whole and in the order of the calls, however many threads send. All methods may be
+/// called at any time, inside callbacks too. Dropping senders does nothing to the connection, which lives
+/// as long as its [`Receiver`](crate::Receiver); a sender that outlives it holds no descriptor.
+#[derive(Clone)]
+pub struct Sender {
+    shared: Arc<Shared>,
+}
+
+/// How far a connection has come, in the W3C WebSocket API's terms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ReadyState {
+    /// Messages may be sent.
+    Open,
+    /// The closing handshake has begun, or the connection has failed.
+    Closing,
+    /// The connection has ended.
+    Closed,
+}
+
+impl Sender {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// Sends a text message.
+    ///
+    /// Blocks until the message is written or queued behind what another thread is writing, and where more
+    /// than `max_buffered_bytes` would be waiting until there is room; at the most for `send_timeout`.
+    ///
+    /// Inside a callback, where more received messages wait to be handed out, the message goes out with
+    /// the replies to those, or with [`Self::flush`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Timeout`](crate::Error::Timeout): with [`Phase::Queue`](crate::Phase::Queue) nothing was
+    /// sent, with [`Phase::Send`](crate::Phase::Send) the connection has failed.
+    /// [`Error::Closed`](crate::Error::Closed) once either side has sent Close. How the connection failed,
+    /// if it has.
+    pub fn send_text(&self, text: &str) -> Result<()> {
+        self.send(text)
+    }
+
+    /// Sends a binary message. As [`Self::send_text`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::send_text`].
+    pub fn send_binary(&self, bytes: &[u8]) -> Result<()> {
+        self.send(bytes)
+    }
+
+    /// Sends a message: a [`Message`], `&str` (text), `&[u8]` (binary). As [`Self::send_text`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::send_text`].
+    pub fn send<'a>(&self, message: impl Into<Message<'a>>) -> Result<()> {
+        self.send_message(message.into(), Patience::Wait)
+    }
+
+    /// Sends a message if that needs no waiting. Never blocks; what the socket does not take at once is
+    /// copied and sent in the background.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Full`](crate::Error::Full) if more than `max_buffered_bytes` would be waiting, or another
+    /// thread is streaming a message: nothing was sent. Otherwise as [`Self::send_text`].
+    pub fn try_send<'a>(&self, message: impl Into<Message<'a>>) -> Result<()> {
+        self.send_message(message.into(), Patience::Try)
+    }
+
+    fn send_message(&self, message: Message<'_>, patience: Patience) -> Result<()> {
+        let opcode = message.kind().opcode();
+        self.shared
+            .send(opcode, true, message.as_bytes(), Place::Message, patience)
+    }
+
+    /// Begins a message whose length is not known yet, or that is too long to hold: it is sent in
+    /// fragments as it is written.
+    ///
+    /// Until it is finished, other threads' messages wait; pings and Close pass. Blocks until no other
+    /// message is being streamed, for `send_timeout` at the most.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::send_text`].
+    pub fn writer(&self, kind: MessageKind) -> Result<MessageWriter> {
+        MessageWriter::begin(self.clone(), kind)
+    }
+
+    /// Sends a ping of the application's own, with at most 125 bytes. The pong shows up in callbacks and
+    /// events. Keepalive needs none: see [`Options::ping_interval`](crate::Options::ping_interval).
+    ///
+    /// # Errors
+    ///
+    /// [`Misuse::PingPayload`]. Otherwise as [`Self::send_text`].
+    pub fn ping(&self, payload: &[u8]) -> Result<()> {
+        if payload.len() > MAX_CONTROL_PAYLOAD {
+            return Err(Misuse::PingPayload(payload.len()).into());
+        }
+        self.shared
+            .send(Opcode::Ping, true, payload, Place::Within, Patience::Wait)
+    }
+
+    /// Sends now what a callback has gathered. See [`Self::send_text`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::send_text`].
+    pub fn flush(&self) -> Result<()> {
+        self.shared
+            .flush(Wait::for_duration(self.shared.options.send_timeout))
+    }
+
+    /// Starts the closing handshake (RFC 6455, section 7): Close goes out behind everything sent before.
+    ///
+    /// Never blocks. The receiver goes on handing out messages until the peer answers, for `close_timeout`
+    /// at the most; see [`Receiver::wait_closed`](crate::Receiver::wait_closed). A second call does nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`Misuse::CloseCode`] unless `code` is 1000 or within 3000–4999; [`Misuse::CloseReason`] if the
+    /// reason is longer than 123 bytes.
+    pub fn close(&self, code: u16, reason: &str) -> Result<()> {
+        self.shared.close(code, reason)
+    }
+
+    /// Cuts the connection at once, without a closing handshake. Wakes whoever is blocked in it.
+    pub fn shutdown(&self) {
+        self.shared.shutdown();
+    }
+
+    /// How far the connection has come.
+    pub fn ready_state(&self) -> ReadyState {
+        let state = self.shared.lock();
+        if state.ended.is_some() {
+            ReadyState::Closed
+        } else if state.check_open().is_err() {
+            ReadyState::Closing
+        } else {
+            ReadyState::Open
+        }
+    }
+
+    /// How many bytes wait to be handed to the operating system, frame headers included.
+    pub fn buffered_amount(&self) -> usize {
+        self.shared.lock().buffered()
+    }
+
+    /// How the connection ended, once it has.
+    pub fn close_info(&self) -> Option<CloseInfo> {
+        self.shared.close_info().map(|info| CloseInfo::clone(&info))
+    }
+
+    /// How long the peer took to answer the last keepalive ping.
+    pub fn round_trip_time(&self) -> Option<Duration> {
+        self.shared.lock().keepalive.round_trip
+    }
+
+    /// The subprotocol that was agreed on.
+    pub fn subprotocol(&self) -> Option<&str> {
+        self.shared.opened.subprotocol.as_deref()
+    }
+
+    /// The header fields of the peer's half of the opening handshake.
+    pub fn headers(&self) -> &HeaderMap {
+        &self.shared.opened.headers
+    }
+
+    /// What the client asked for; `None` on a client's connection.
+    pub fn request(&self) -> Option<&Request> {
+        self.shared.opened.request.as_ref()
+    }
+
+    /// The peer's address.
+    pub fn peer_addr(&self) -> Option<SocketAddr> {
+        self.shared.opened.peer_addr
+    }
+
+    /// Our own address.
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        self.shared.opened.local_addr
+    }
+}
+
+impl fmt::Debug for Sender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sender")
+            .field("peer_addr", &self.peer_addr())
+            .field("ready_state", &self.ready_state())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,234 @@
+//! What a connection's threads share.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::ThreadId,
+};
+
+use http::HeaderMap;
+
+use crate::{
+    CloseInfo, Error, Options, Phase, Request, Result,
+    connection::keepalive::{Keepalive, Life},
+    net::Socket,
+    protocol::{CloseFrame, ControlPayload, Encoder, Role, close::code},
+    watchdog::{Timed, Watch},
+};
+
+/// What a connection's threads share. The lock is never held over a system call nor while user code runs.
+pub(crate) struct Shared {
+    /// For the threads that are started on the connection's behalf.
+    pub(super) this: Weak<Self>,
+    pub(super) role: Role,
+    pub(super) options: Options,
+    pub(super) opened: Opened,
+    pub(super) life: Life,
+    /// Whether the receiver has more to hand out before it reads again: replies that a callback makes
+    /// meanwhile are gathered. Set by the receiver's thread, and looked at by it alone.
+    pub(super) more_is_waiting: AtomicBool,
+    state: Mutex<State>,
+    /// The writer's role is free, there is room, a streamed message has ended, or the connection has.
+    pub(super) progress: Condvar,
+    watch: OnceLock<Watch>,
+}
+
+/// What the opening handshake settled.
+#[derive(Debug, Default)]
+pub(crate) struct Opened {
+    pub(crate) subprotocol: Option<String>,
+    /// The peer's header fields.
+    pub(crate) headers: HeaderMap,
+    /// A server's connection knows what was asked for.
+    pub(crate) request: Option<Request>,
+    pub(crate) peer_addr: Option<SocketAddr>,
+    pub(crate) local_addr: Option<SocketAddr>,
+}
+
+/// What the lock guards: the outbox, and how far the connection has come.
+pub(super) struct State {
+    pub(super) encoder: Encoder,
+    /// Whole frames, encoded, that no writer has taken yet.
+    pub(super) pending: Vec<u8>,
+    /// What a writer took and could not write all of; goes before everything else.
+    pub(super) unsent: Batch,
+    /// The bytes that a writer is sending now and that are in neither of the above.
+    pub(super) in_flight: usize,
+    /// A thread has the writer's role: it alone writes to the socket.
+    pub(super) is_writing: bool,
+    /// Threads that wait for the writer's role, not only for room.
+    pub(super) role_waiters: usize,
+    /// Threads that wait on `progress` at all.
+    pub(super) waiters: usize,
+    pub(super) has_flusher: bool,
+    /// A message is being streamed: no other message may begin.
+    pub(super) is_streaming: bool,
+    /// The answer to the last ping, if it has not been taken by a writer.
+    pub(super) pong: Option<ControlPayload>,
+    pub(super) keepalive: Keepalive,
+    pub(super) close_sent: Option<CloseFrame>,
+    pub(super) close_received: Option<CloseFrame>,
+    pub(super) close_deadline: Option<std::time::Instant>,
+    /// Nothing will be sent any more: end our direction when the outbox is empty.
+    pub(super) half_close: bool,
+    pub(super) failure: Option<Error>,
+    pub(super) ended: Option<Arc<CloseInfo>>,
+    /// Gone when the connection has ended, so that the descriptor does not outlive it.
+    pub(super) socket: Option<Arc<Socket>>,
+    /// The thread that runs the user's callbacks, if one does.
+    pub(super) callback_thread: Option<ThreadId>,
+}
+
+/// Bytes of which the first `sent` are gone.
+#[derive(Default)]
+pub(super) struct Batch {
+    pub(super) bytes: Vec<u8>,
+    pub(super) sent: usize,
+}
+
+impl Batch {
+    pub(super) fn rest(&self) -> &[u8] {
+        self.bytes.get(self.sent..).unwrap_or_default()
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.sent = 0;
+        if self.bytes.capacity() > LARGEST_KEPT {
+            self.bytes = Vec::new();
+        }
+        self.bytes.clear();
+    }
+}
+
+impl Shared {
+    /// A connection over `socket`, whose opening handshake is done.
+    ///
+    /// # Errors
+    ///
+    /// The watchdog's thread cannot be started.
+    pub(crate) fn new(
+        role: Role,
+        options: Options,
+        opened: Opened,
+        socket: Arc<Socket>,
+    ) -> Result<Arc<Self>> {
+        let keepalive = Keepalive::new(&options);
+        let first_look = keepalive.next_look();
+        let shared = Arc::new_cyclic(|this| Self {
+            this: this.clone(),
+            role,
+            options,
+            opened,
+            life: Life::default(),
+            more_is_waiting: AtomicBool::new(false),
+            state: Mutex::new(State {
+                encoder: Encoder::new(role),
+                pending: Vec::new(),
+                unsent: Batch::default(),
+                in_flight: 0,
+                is_writing: false,
+                role_waiters: 0,
+                waiters: 0,
+                has_flusher: false,
+                is_streaming: false,
+                pong: None,
+                keepalive,
+                close_sent: None,
+                close_received: None,
+                close_deadline: None,
+                half_close: false,
+                failure: None,
+                ended: None,
+                socket: Some(socket),
+                callback_thread: None,
+            }),
+            progress: Condvar::new(),
+            watch: OnceLock::new(),
+        });
+        let timed: Weak<dyn Timed> = Arc::<Self>::downgrade(&shared);
+        let watch =
+            Watch::new(timed, first_look).map_err(|error| Error::io(Phase::Spawn, error))?;
+        let _ = shared.watch.set(watch); // the only call
+        Ok(shared)
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        // No user code runs while it is locked; a panic of ours must not take the other threads along.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn wake_watchdog_at(&self, at: std::time::Instant) {
+        if let Some(watch) = self.watch.get() {
+            watch.wake_at(at);
+        }
+    }
+
+    /// Takes note of a pong.
+    pub(super) fn pong(&self, payload: &crate::protocol::ControlPayload) {
+        self.lock().keepalive.pong(payload);
+    }
+
+    /// Notes which thread runs the callbacks.
+    pub(super) fn set_callback_thread(&self, thread: Option<ThreadId>) {
+        self.lock().callback_thread = thread;
+        self.more_is_waiting.store(false, Ordering::Relaxed);
+    }
+}
+
+impl State {
+    /// Bytes that wait to be handed to the operating system.
+    pub(super) fn buffered(&self) -> usize {
+        self.pending.len() + self.unsent.rest().len() + self.in_flight
+    }
+
+    /// Whether a writer would find something to write.
+    pub(super) fn has_output(&self) -> bool {
+        !self.pending.is_empty() || !self.unsent.rest().is_empty() || self.pong.is_some()
+    }
+
+    /// Whether a message may be sent.
+    ///
+    /// # Errors
+    ///
+    /// How the connection failed, or that it is closing or closed.
+    pub(super) fn check_open(&self) -> Result<()> {
+        if let Some(failure) = &self.failure {
+            return Err(failure.clone());
+        }
+        if let Some(info) = &self.ended {
+            return Err(Error::Closed(info.clone()));
+        }
+        match self.close_received.as_ref().or(self.close_sent.as_ref()) {
+            None => Ok(()),
+            Some(close) => Err(Error::Closed(Arc::new(CloseInfo {
+                code: close.code,
+                reason: close.reason.clone(),
+                was_clean: self.close_received.is_some() && self.close_sent.is_some(),
+            }))),
+        }
+    }
+
+    /// What is reported of a connection that ends now.
+    pub(super) fn close_info(&self) -> CloseInfo {
+        match &self.close_received {
+            Some(close) => CloseInfo {
+                code: close.code,
+                reason: close.reason.clone(),
+                was_clean: self.close_sent.is_some()
+                    && !self.has_output()
+                    && self.failure.is_none(),
+            },
+            None => CloseInfo {
+                code: code::ABNORMAL,
+                reason: String::new(),
+                was_clean: false,
+            },
+        }
+    }
+}
+
+/// An empty buffer larger than this is given back rather than kept for the next batch.
+const LARGEST_KEPT: usize = 64 * 1024;

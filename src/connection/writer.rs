@@ -1,0 +1,124 @@
+//! A message that is sent as it is written.
+
+use std::io;
+
+use crate::{
+    Error, MessageKind, Misuse, Result, Sender,
+    connection::outbox::{Patience, Place},
+    protocol::{CloseFrame, Opcode, close::code, utf8::Utf8Validator},
+};
+
+/// A message that is sent in fragments as it is written (RFC 6455, section 5.4).
+///
+/// Begun by [`Sender::writer`]. Bytes are collected up to 16 KiB a fragment; [`flush`](io::Write::flush)
+/// sends a fragment now. [`Self::finish`] ends the message. One that is dropped unfinished cannot be
+/// taken back: its connection is closed with code 1011.
+#[derive(Debug)]
+pub struct MessageWriter {
+    sender: Sender,
+    kind: MessageKind,
+    utf8: Utf8Validator,
+    buffer: Vec<u8>,
+    has_begun: bool,
+    is_finished: bool,
+}
+
+impl MessageWriter {
+    pub(super) fn begin(sender: Sender, kind: MessageKind) -> Result<Self> {
+        sender.shared().begin_streaming()?;
+        Ok(Self {
+            sender,
+            kind,
+            utf8: Utf8Validator::default(),
+            buffer: Vec::with_capacity(FRAGMENT),
+            has_begun: false,
+            is_finished: false,
+        })
+    }
+
+    /// Adds `bytes` to the message. Blocks as [`Sender::send_text`] does.
+    ///
+    /// # Errors
+    ///
+    /// [`Misuse::Utf8`] if the message is text and these bytes cannot be part of it: they are not sent.
+    /// Otherwise as [`Sender::send_text`].
+    pub fn push(&mut self, bytes: &[u8]) -> Result<()> {
+        if self.kind == MessageKind::Text {
+            let mut utf8 = self.utf8.clone();
+            utf8.push(bytes).map_err(|_| Misuse::Utf8)?;
+            self.utf8 = utf8;
+        }
+        for piece in bytes.chunks(FRAGMENT) {
+            if self.buffer.len() + piece.len() > FRAGMENT {
+                self.send_fragment(false)?;
+            }
+            self.buffer.extend_from_slice(piece);
+        }
+        Ok(())
+    }
+
+    /// Sends what was written and ends the message.
+    ///
+    /// # Errors
+    ///
+    /// [`Misuse::Utf8`] if the message is text and ends inside a character; the connection is then closed,
+    /// as when the writer is dropped. Otherwise as [`Sender::send_text`].
+    pub fn finish(mut self) -> Result<()> {
+        if self.kind == MessageKind::Text {
+            self.utf8.finish().map_err(|_| Misuse::Utf8)?;
+        }
+        self.send_fragment(true)?;
+        self.is_finished = true;
+        Ok(())
+    }
+
+    fn send_fragment(&mut self, is_final: bool) -> Result<()> {
+        let opcode = if self.has_begun {
+            Opcode::Continuation
+        } else {
+            self.kind.opcode()
+        };
+        self.sender.shared().send(
+            opcode,
+            is_final,
+            &self.buffer,
+            Place::Within,
+            Patience::Wait,
+        )?;
+        self.has_begun = true;
+        self.buffer.clear();
+        Ok(())
+    }
+}
+
+impl io::Write for MessageWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self.push(bytes) {
+            Ok(()) => Ok(bytes.len()),
+            Err(error @ Error::Misuse(_)) => Err(io::Error::new(io::ErrorKind::InvalidData, error)),
+            Err(error @ Error::Timeout(_)) => Err(io::Error::new(io::ErrorKind::TimedOut, error)),
+            Err(error) => Err(io::Error::other(error)),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if self.buffer.is_empty() {
+            return Ok(());
+        }
+        self.send_fragment(false).map_err(io::Error::other)
+    }
+}
+
+impl Drop for MessageWriter {
+    fn drop(&mut self) {
+        let shared = self.sender.shared();
+        if !self.is_finished && self.has_begun {
+            let close = CloseFrame::new(code::INTERNAL_ERROR, "message abandoned");
+            shared.start_close(close);
+        }
+        shared.end_streaming();
+    }
+}
+
+/// How much a fragment holds.
+const FRAGMENT: usize = 16 * 1024;

@@ -1,0 +1,103 @@
+//! The HTTP exchange that opens a connection, over a socket: heads in, heads and short bodies out.
+
+use std::{
+    net::Shutdown,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    Error, HandshakeError, Phase, Result,
+    handshake::{body, head::HeadBuffer},
+    net::socket::{Socket, Wait},
+};
+
+/// Reads until a head is complete.
+///
+/// # Errors
+///
+/// [`HandshakeError::Ended`] if the stream ends first; what makes it no head; a timeout.
+pub(crate) fn read_head(socket: &Socket, max_head_bytes: usize, wait: Wait) -> Result<HeadBuffer> {
+    let mut head = HeadBuffer::new(max_head_bytes);
+    let mut buffer = Vec::with_capacity(READ);
+    loop {
+        buffer.clear();
+        match socket.receive(&mut buffer, wait) {
+            Ok(0) => return Err(HandshakeError::Ended.into()),
+            Ok(_) => {
+                if head.push(&buffer)? {
+                    return Ok(head);
+                }
+            }
+            Err(error) => return Err(timeout_or_io(error)),
+        }
+    }
+}
+
+/// Writes all of `bytes`.
+pub(crate) fn write(socket: &Socket, bytes: &[u8], wait: Wait) -> Result<()> {
+    match socket.send(bytes, wait) {
+        Ok(sent) if sent == bytes.len() => Ok(()),
+        Ok(_) => Err(Error::Timeout(Phase::Handshake)),
+        Err(error) => Err(timeout_or_io(error)),
+    }
+}
+
+/// Reads what there is of a body, for an error report: up to 4 KiB, and no longer than a second.
+pub(crate) fn read_body(
+    socket: &Socket,
+    headers: &http::HeaderMap,
+    mut received: Vec<u8>,
+    wait: Wait,
+) -> Vec<u8> {
+    let expected = body::body_length(headers)
+        .and_then(|len| usize::try_from(len).ok())
+        .map_or(MAX_BODY, |len| len.min(MAX_BODY));
+    let wait = wait.at_most(Instant::now() + PATIENCE_FOR_BODY);
+    while received.len() < expected {
+        received.reserve(READ);
+        if !matches!(socket.receive(&mut received, wait), Ok(1..)) {
+            break;
+        }
+    }
+    if body::is_chunked(headers) {
+        received = body::dechunk(&received);
+    }
+    received.truncate(expected);
+    received
+}
+
+/// Ends an exchange that does not become a connection: what was written must arrive, so our direction is
+/// ended first and the peer's read for a moment.
+pub(crate) fn hang_up(socket: &Socket) {
+    socket.shutdown(Shutdown::Write);
+    let wait = Wait::for_duration(PATIENCE_FOR_END);
+    let mut scrap = Vec::with_capacity(READ);
+    let mut read = 0;
+    while let Ok(len @ 1..) = socket.receive(&mut scrap, wait) {
+        read += len;
+        if read > MAX_DRAINED {
+            break;
+        }
+        scrap.clear();
+    }
+    socket.shutdown(Shutdown::Both);
+}
+
+fn timeout_or_io(error: std::io::Error) -> Error {
+    match error.kind() {
+        std::io::ErrorKind::WouldBlock => Error::Timeout(Phase::Handshake),
+        _ => Error::io(Phase::Handshake, error),
+    }
+}
+
+/// Most heads come in one piece.
+const READ: usize = 4 * 1024;
+
+/// As much of a refusal's body as is kept.
+const MAX_BODY: usize = 4 * 1024;
+
+const PATIENCE_FOR_BODY: Duration = Duration::from_secs(1);
+
+const PATIENCE_FOR_END: Duration = Duration::from_secs(1);
+
+const MAX_DRAINED: usize = 256 * 1024;

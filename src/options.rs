@@ -1,0 +1,138 @@
+//! Limits and deadlines of a connection.
+
+use std::time::Duration;
+
+use crate::{Misuse, protocol::decoder::Limits};
+
+/// Limits and deadlines of a connection, the same for clients and servers.
+///
+/// Every default is safe for a program that faces the network. All durations are deadlines for the whole
+/// of what they name, not for a single read or write.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// let mut options = wstrand::Options::new();
+/// options
+///     .max_message_bytes(1024 * 1024)
+///     .ping_interval(Some(Duration::from_secs(30)));
+/// ```
+#[derive(Debug, Clone)]
+pub struct Options {
+    pub(crate) max_message_bytes: usize,
+    pub(crate) max_fragments: u32,
+    pub(crate) max_head_bytes: usize,
+    pub(crate) max_buffered_bytes: usize,
+    pub(crate) send_timeout: Duration,
+    pub(crate) close_timeout: Duration,
+    pub(crate) ping_interval: Option<Duration>,
+    pub(crate) pong_timeout: Duration,
+}
+
+impl Options {
+    /// The defaults.
+    pub fn new() -> Self {
+        Self {
+            max_message_bytes: 16 << 20,
+            max_fragments: 131_072,
+            max_head_bytes: 16 << 10,
+            max_buffered_bytes: 1 << 20,
+            send_timeout: Duration::from_secs(30),
+            close_timeout: Duration::from_secs(5),
+            ping_interval: Some(Duration::from_secs(20)),
+            pong_timeout: Duration::from_secs(20),
+        }
+    }
+
+    /// Sets how long a received message may be, in bytes, over all its fragments; that many are still
+    /// taken. A longer one fails the connection with code 1009. 16 MiB by default.
+    pub fn max_message_bytes(&mut self, bytes: usize) -> &mut Self {
+        self.max_message_bytes = bytes;
+        self
+    }
+
+    /// Sets how many fragments a received message may have, empty ones included. More fail the connection
+    /// with code 1008. 131,072 by default.
+    pub fn max_fragments(&mut self, fragments: u32) -> &mut Self {
+        self.max_fragments = fragments;
+        self
+    }
+
+    /// Sets how long the HTTP head of the opening handshake may be, in bytes. 16 KiB by default.
+    pub fn max_head_bytes(&mut self, bytes: usize) -> &mut Self {
+        self.max_head_bytes = bytes;
+        self
+    }
+
+    /// Sets how many bytes may wait to be sent. Above that `send` waits and `try_send` returns
+    /// [`Error::Full`](crate::Error::Full). One message may always wait, however long it is. 1 MiB by default.
+    pub fn max_buffered_bytes(&mut self, bytes: usize) -> &mut Self {
+        self.max_buffered_bytes = bytes;
+        self
+    }
+
+    /// Sets how long one `send` may take until the peer's system has taken the message. 30 s by default.
+    pub fn send_timeout(&mut self, timeout: Duration) -> &mut Self {
+        self.send_timeout = timeout;
+        self
+    }
+
+    /// Sets how long the closing handshake may take; then the connection is cut. 5 s by default.
+    pub fn close_timeout(&mut self, timeout: Duration) -> &mut Self {
+        self.close_timeout = timeout;
+        self
+    }
+
+    /// Sets how often a ping is sent to see whether the peer is still there, or never. 20 s by default.
+    ///
+    /// The peer is judged only while a thread waits in a receiving call: an application that is busy for
+    /// a while, or does not receive, is not taken for a dead peer.
+    pub fn ping_interval(&mut self, interval: Option<Duration>) -> &mut Self {
+        self.ping_interval = interval;
+        self
+    }
+
+    /// Sets how long after a ping the peer may stay silent; any byte counts. 20 s by default.
+    pub fn pong_timeout(&mut self, timeout: Duration) -> &mut Self {
+        self.pong_timeout = timeout;
+        self
+    }
+
+    /// Says which value is out of range, if one is.
+    pub(crate) fn check(&self) -> Result<(), Misuse> {
+        let zero = |duration: Duration| duration.is_zero();
+        if self.max_fragments == 0 {
+            return Err(Misuse::Option("max_fragments must not be 0"));
+        }
+        if self.max_head_bytes == 0 {
+            return Err(Misuse::Option("max_head_bytes must not be 0"));
+        }
+        if self.max_buffered_bytes == 0 {
+            return Err(Misuse::Option("max_buffered_bytes must not be 0"));
+        }
+        if zero(self.send_timeout) || zero(self.close_timeout) || zero(self.pong_timeout) {
+            return Err(Misuse::Option(
+                "send_timeout, close_timeout and pong_timeout must not be 0",
+            ));
+        }
+        if self.ping_interval.is_some_and(zero) {
+            return Err(Misuse::Option(
+                "ping_interval must not be 0: None turns pings off",
+            ));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn limits(&self) -> Limits {
+        Limits {
+            max_message_bytes: self.max_message_bytes,
+            max_fragments: self.max_fragments,
+        }
+    }
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,103 @@
+//! Autobahn's test suite, in both roles, against the examples `echo_server` and `autobahn_client`.
+//!
+//! Demanded are all cases but the informational ones as OK: none failed, none non-strict, none left out. The suite
+//! itself is third-party (`tests/setup.sh` installs it); `tests/autobahn/suite.py` drives it and judges.
+
+mod common;
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use common::{Finished, Process, Server, announce, peer, release_example, root};
+
+/// All but 12 and 13, which are about compression.
+const CORE: &str = "1.*,2.*,3.*,4.*,5.*,6.*,7.*,9.*,10.*";
+const CORE_CASES: &str = "301 cases: ";
+const COMPRESSION: &str = "12.*,13.*";
+const COMPRESSION_CASES: &str = "216 cases: ";
+
+/// The core takes half a minute on an idle machine of two cores.
+const CORE_LIMIT: Duration = Duration::from_secs(8 * 60);
+const COMPRESSION_LIMIT: Duration = Duration::from_secs(60 * 60);
+
+#[test]
+fn the_server_passes_the_core_cases_strictly() {
+    let finished = test_server("server", &["--cases", CORE], CORE_LIMIT);
+    report("echo_server", &finished, CORE_CASES);
+}
+
+#[test]
+fn the_client_passes_the_core_cases_strictly() {
+    let finished = test_client("client", &["--cases", CORE], CORE_LIMIT);
+    report("autobahn_client", &finished, CORE_CASES);
+}
+
+#[test]
+#[ignore = "long: part of `make test-slow`"]
+fn the_server_passes_the_compression_cases_or_declines() {
+    let finished = test_server(
+        "server-compression",
+        &["--cases", COMPRESSION, "--allow-unimplemented"],
+        COMPRESSION_LIMIT,
+    );
+    report("echo_server", &finished, COMPRESSION_CASES);
+}
+
+#[test]
+#[ignore = "long: part of `make test-slow`"]
+fn the_client_passes_the_compression_cases_or_declines() {
+    let finished = test_client(
+        "client-compression",
+        &["--cases", COMPRESSION, "--allow-unimplemented"],
+        COMPRESSION_LIMIT,
+    );
+    report("autobahn_client", &finished, COMPRESSION_CASES);
+}
+
+fn test_server(name: &str, options: &[&str], limit: Duration) -> Finished {
+    let server = Server::start(Command::new(release_example("echo_server")).arg("0"));
+    let url = server.url.trim_end_matches('/').to_owned();
+    let suite = Process::start(suite(name).args(["server", &url]).args(options));
+    let finished = suite.finish_within(limit);
+    server.stop();
+    finished
+}
+
+fn test_client(name: &str, options: &[&str], limit: Duration) -> Finished {
+    let client = release_example("autobahn_client");
+    let mut suite = Process::start(suite(name).arg("client").args(options));
+    let url = suite.line("listening on ");
+    Process::start(Command::new(client).args([&url, "wstrand"])).succeed_within(limit);
+    suite.tell("report");
+    suite.finish_within(limit)
+}
+
+fn suite(name: &str) -> Command {
+    let mut command = Command::new(peer("autobahn/bin/python"));
+    command
+        .arg(root().join("tests/autobahn/suite.py"))
+        .arg("--out")
+        .arg(reports().join(name));
+    command
+}
+
+fn reports() -> PathBuf {
+    root().join("target/autobahn")
+}
+
+fn report(what: &str, finished: &Finished, cases: &str) {
+    assert!(
+        finished.status.success(),
+        "{what}: {}\n{}",
+        finished.status,
+        finished.transcript()
+    );
+    let counts = finished.stdout.last().map_or("", String::as_str);
+    assert!(
+        counts.starts_with(cases),
+        "{what}: a case was left out\n{}",
+        finished.transcript()
+    );
+    announce(&format!("Autobahn, {what}: {counts}"));
+}

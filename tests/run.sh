@@ -1,0 +1,125 @@
+#!/usr/bin/env bash
+# All checks and tests, and one line of counts at the end: tests/run.sh [slow]
+# A failed step does not keep the later ones from running. tests/setup.sh test goes before.
+set -uo pipefail
+cd "$(dirname "$0")/.." || exit
+mode=${1:-all}
+log=target/test.log
+passed=0
+failed=0
+wrong=()
+
+heading() { printf '\n=== %s\n' "$*"; }
+
+# step TITLE COMMAND…: one check, counted as one test.
+step() {
+    local title=$1 started=$SECONDS
+    shift
+    heading "$title"
+    if "$@" </dev/null; then
+        passed=$((passed + 1))
+        echo "ok ($((SECONDS - started)) s)"
+    else
+        failed=$((failed + 1))
+        wrong+=("$title")
+        echo "FAILED ($((SECONDS - started)) s)"
+    fi
+}
+
+# no_code PATTERN PATH…: tells the lines that match outside of comments; fails if there are any.
+no_code() {
+    local pattern=$1 hits
+    shift
+    hits=$(grep -rnE --include='*.rs' "$pattern" "$@")
+    [ $? -le 1 ] || return 1 # grep itself failed: a path is missing
+    hits=$(grep -vE '^[^:]*:[0-9]*:\s*//' <<<"$hits")
+    [ -z "$hits" ] && return
+    printf 'not allowed here (%s):\n%s\n' "$pattern" "$hits"
+    return 1
+}
+
+# Imports in braces may run over several lines.
+no_group() {
+    local pattern=$1
+    shift
+    ! grep -rPzo --include='*.rs' "$pattern" "$@" | tr '\0' '\n' | grep .
+}
+
+# The core takes bytes and gives bytes and events: no sockets, no threads, no clock, and nothing of what stands on it.
+sans_io() {
+    local core=(src/protocol src/handshake)
+    no_code 'std::(io|net|thread)\b|::now\(\)|SystemTime|crate::(net|connection)\b' "${core[@]}" &&
+        no_group 'std::\{[^;]*\b(io|net|thread)\b' "${core[@]}" &&
+        no_group 'crate::\{[^;]*\b(net|connection)\b' "${core[@]}"
+}
+
+# TcpStream's is writev without MSG_NOSIGNAL: it kills a C program with SIGPIPE.
+no_write_vectored() { no_code 'write_vectored' src; }
+
+# A Rust program that depends on wstrand compiles no C and no header generator.
+pure_rust() {
+    local tree hits
+    tree=$(cargo tree --locked -p wstrand -e normal,build --prefix none) || return 1
+    hits=$(grep -E '^(cbindgen|bindgen|cc|cmake) ' <<<"$tree" | sort -u)
+    [ -z "$hits" ] && echo "$(awk 'NF { print $1, $2 }' <<<"$tree" | sort -u | wc -l) packages" && return
+    printf 'the root crate needs to build:\n%s\n' "$hits"
+    return 1
+}
+
+fresh_header() {
+    cargo build --quiet --locked -p wstrand-ffi &&
+        git ls-files --error-unmatch include/wstrand.h >/dev/null &&
+        git diff --exit-code include/
+}
+
+# tests LIMIT OPTION…: counts the tests of every test binary, out of cargo's output.
+tests() {
+    local limit=$1 started=$SECONDS status guard=() ok bad ignored
+    shift
+    heading "cargo test $*"
+    # Where nobody can press Ctrl-C, a test that hangs must not hang the run.
+    [ -z "${CI:-}" ] || guard=(timeout --kill-after=10 "$limit")
+    "${guard[@]}" cargo test --locked --workspace --no-fail-fast "$@" </dev/null 2>&1 | tee "$log"
+    status=${PIPESTATUS[0]}
+    read -r ok bad ignored < <(sed -n 's/.*test result: .* \([0-9]*\) passed; \([0-9]*\) failed; \([0-9]*\) ignored.*/\1 \2 \3/p' "$log" |
+        awk '{ ok += $1; bad += $2; ignored += $3 } END { print ok + 0, bad + 0, ignored + 0 }')
+    # A failure without a failed test: it did not compile, a test binary crashed, or time ran out.
+    if [ "$status" -ne 0 ] && [ "$bad" -eq 0 ] || [ $((ok + bad)) -eq 0 ]; then
+        bad=$((bad + 1))
+    fi
+    passed=$((passed + ok))
+    failed=$((failed + bad))
+    if [ "$bad" -gt 0 ]; then
+        wrong+=("cargo test: $(sed -n 's/^test \(.*\) \.\.\. FAILED$/\1/p' "$log" | tr '\n' ' ')(status $status)")
+    fi
+    echo "$ok passed, $bad failed, $ignored left to make test-slow ($((SECONDS - started)) s)"
+}
+
+case $mode in
+all)
+    step "cargo fmt" cargo fmt --all --check
+    step "cargo clippy" cargo clippy --locked --workspace --all-targets -- -D warnings
+    step "cargo doc" env RUSTDOCFLAGS=-Dwarnings cargo doc --locked --no-deps -p wstrand
+    step "src/protocol and src/handshake do no I/O" sans_io
+    step "no write_vectored in src" no_write_vectored
+    step "the root crate builds no C and no cbindgen" pure_rust
+    step "include/wstrand.h is what the sources say" fresh_header
+    step "the stated rust-version holds" tests/msrv.sh
+    step "the examples build, optimised" cargo build --locked --release --workspace --examples
+    tests 20m
+    ;;
+slow)
+    tests 3h --release -- --ignored
+    ;;
+*)
+    echo "usage: tests/run.sh [slow]" >&2
+    exit 2
+    ;;
+esac
+
+heading "result"
+for what in ${wrong+"${wrong[@]}"}; do
+    echo "FAILED: $what"
+done
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ]

@@ -1,0 +1,115 @@
+#!/bin/sh
+# Gets what `make demo` or `make test` needs: tests/setup.sh demo|test
+# Missing Debian packages come through apt-get; the third-party WebSocket peers, pinned, go into target/peers.
+# What is there already is left alone, so a second run ends at once.
+set -eu
+what=${1:-}
+case $what in
+demo | test) ;;
+*)
+    echo "usage: tests/setup.sh demo|test" >&2
+    exit 2
+    ;;
+esac
+cd "$(dirname "$0")/.."
+peers=target/peers
+
+say() { printf 'setup: %s\n' "$*"; }
+die() {
+    say "$@" >&2
+    exit 1
+}
+have() { command -v "$1" >/dev/null 2>&1; }
+
+refreshed=
+apt_install() {
+    have apt-get || die "missing: $* (this is not a Debian machine: install them by its own means)"
+    if [ "$(id -u)" -ne 0 ]; then
+        die "missing: $*. Run: sudo apt-get update && sudo apt-get install -y --no-install-recommends $*"
+    fi
+    say "installing $*"
+    export DEBIAN_FRONTEND=noninteractive
+    if [ -z "$refreshed" ]; then
+        apt-get -q -o DPkg::Lock::Timeout=300 update </dev/null >"$log" 2>&1 || { cat "$log" >&2; die "apt-get update failed"; }
+        refreshed=yes
+    fi
+    apt-get -q -y -o DPkg::Lock::Timeout=300 install --no-install-recommends "$@" </dev/null >"$log" 2>&1 ||
+        { cat "$log" >&2; die "apt-get could not install $*"; }
+}
+
+mkdir -p "$peers"
+log=$peers/setup.log
+
+# Rust comes first: nothing here can install it.
+have cargo || die "cargo is missing: install Rust (https://rustup.rs) and run this again"
+if [ "$what" = test ]; then
+    for part in fmt clippy; do
+        cargo "$part" --version >/dev/null 2>&1 && continue
+        have rustup || die "cargo $part is missing: install it beside cargo"
+        case $part in fmt) part=rustfmt ;; esac
+        say "adding the Rust component $part"
+        rustup component add "$part" || die "run: rustup component add $part"
+    done
+fi
+
+# Each word: the command that shows that the package is there, a colon, the package.
+wanted="cc:gcc make:make pkg-config:pkg-config python3:python3"
+if [ "$what" = test ]; then
+    wanted="$wanted git:git g++:g++ readelf:binutils cmake:cmake valgrind:valgrind chromium:chromium node:nodejs"
+fi
+missing=
+for pair in $wanted; do
+    have "${pair%%:*}" || missing="$missing ${pair#*:}"
+done
+# shellcheck disable=SC2086 # a list of words
+[ -z "$missing" ] || apt_install $missing
+if [ "$what" = test ] && ! have npm; then
+    apt_install npm # after nodejs, which in some packagings brings npm along
+fi
+
+python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
+    die "python3 is $(python3 -V 2>&1), but the peers need Python 3.11 or newer"
+
+make_venv() {
+    rm -rf "$1"
+    python3 -m venv "$1" >"$log" 2>&1 && return
+    # Debian keeps venv's other half in a package of its own.
+    apt_install python3-venv
+    rm -rf "$1"
+    python3 -m venv "$1" >"$log" 2>&1 || { cat "$log" >&2; die "python3 -m venv failed"; }
+}
+
+# A stamp is a copy of what was installed from: a change in it installs anew.
+python=$peers/python
+if ! cmp -s tests/peers/requirements.txt "$python/.stamp" || ! "$python/bin/python" -c 'import websockets' 2>/dev/null; then
+    say "installing into $python: $(grep -v '^#' tests/peers/requirements.txt | tr '\n' ' ')"
+    make_venv "$python"
+    "$python/bin/python" -m pip --quiet --disable-pip-version-check install -r tests/peers/requirements.txt
+    cp tests/peers/requirements.txt "$python/.stamp"
+fi
+
+if [ "$what" = test ]; then
+    autobahn=$peers/autobahn
+    if ! cat tests/autobahn/install.sh tests/autobahn/port.py | cmp -s - "$autobahn/.stamp" ||
+        ! "$autobahn/bin/python" -c 'import autobahntestsuite' 2>/dev/null; then
+        say "installing into $autobahn: the Autobahn test suite (about a minute)"
+        make_venv "$autobahn"
+        tests/autobahn/install.sh "$autobahn" >"$log" 2>&1 || { cat "$log" >&2; die "the Autobahn suite could not be installed"; }
+        cat tests/autobahn/install.sh tests/autobahn/port.py >"$autobahn/.stamp"
+    fi
+fi
+
+# The demo shows npm's peer too where Node.js is there anyway.
+if have node && have npm; then
+    node=$peers/node
+    if ! cmp -s tests/peers/package-lock.json "$node/.stamp" || [ ! -f "$node/node_modules/ws/package.json" ]; then
+        say "installing into $node: $(sed -n 's/^ *"\(ws\)": "\(.*\)".*/\1 \2/p' tests/peers/package.json)"
+        rm -rf "$node"
+        mkdir -p "$node"
+        cp tests/peers/package.json tests/peers/package-lock.json "$node/"
+        (cd "$node" && npm ci --silent --no-audit --no-fund --ignore-scripts </dev/null) || die "npm ci failed in $node"
+        cp tests/peers/package-lock.json "$node/.stamp"
+    fi
+fi
+rm -f "$log"
+say "ready for make $what"
