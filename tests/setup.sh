@@ -61,6 +61,11 @@ missing=
 for pair in $wanted; do
     have "${pair%%:*}" || missing="$missing ${pair#*:}"
 done
+if [ -n "$missing" ] && [ "$(id -u)" -ne 0 ]; then
+    # Whoever has to install by hand is told of everything at once.
+    [ "$what" = demo ] || have npm || missing="$missing npm"
+    python3 -c 'import ensurepip' 2>/dev/null || missing="$missing python3-venv"
+fi
 # shellcheck disable=SC2086 # a list of words
 [ -z "$missing" ] || apt_install $missing
 if [ "$what" = test ] && ! have npm; then

@@ -96,19 +96,21 @@ impl Shared {
         self.write_out(state, wait)
     }
 
-    /// Notes the answer to a ping, for the receiver to send before its next read, or a writer before that.
+    /// Answers a ping: the receiver sends it before its next read, or a writer before that.
     ///
     /// Where writing has come to a halt, only the answer to the last ping is kept (RFC 6455, section
     /// 5.5.3), so that a peer that pings and does not read costs nothing.
-    pub(super) fn queue_pong(&self, payload: ControlPayload) {
+    pub(super) fn answer_ping(&self, payload: ControlPayload) {
         let mut state = self.lock();
-        let Some(earlier) = state.pong.replace(payload) else {
-            return;
-        };
+        if state.close_sent.is_some() {
+            return; // nothing may follow Close
+        }
         let is_halted = state.is_writing || !state.unsent.rest().is_empty();
-        if !is_halted && state.pending.len() < WITH_PONG && state.close_sent.is_none() {
+        if is_halted || state.pong.is_some() || state.pending.len() > BEFORE_PONG {
+            state.pong = Some(payload);
+        } else {
             // Without a masking key there is no pong, which the peer may find out.
-            let _ = state.encode(Opcode::Pong, true, earlier.as_ref());
+            let _ = state.encode(Opcode::Pong, true, payload.as_ref());
         }
     }
 
@@ -364,18 +366,10 @@ impl State {
         batch.clear();
         // Nothing may follow Close.
         if let Some(pong) = self.pong.take().filter(|_| self.close_sent.is_none()) {
-            let goes_ahead = self.pending.len() > WITH_PONG;
-            let out = if goes_ahead {
-                &mut batch.bytes
-            } else {
-                &mut self.pending
-            };
             self.encoder
-                .frame(Opcode::Pong, true, pong.as_ref(), out)
+                .frame(Opcode::Pong, true, pong.as_ref(), &mut batch.bytes)
                 .map_err(|error| Error::io(Phase::Send, error.into()))?;
-            if goes_ahead {
-                return Ok(batch);
-            }
+            return Ok(batch);
         }
         std::mem::swap(&mut batch.bytes, &mut self.pending);
         Ok(batch)
@@ -425,8 +419,8 @@ const PIECE: usize = 64 * 1024;
 /// Replies are gathered up to here: beyond, a system call more does not matter.
 const GATHERED: usize = 64 * 1024;
 
-/// What may go before a pong; more must not hold it up.
-const WITH_PONG: usize = 4 * 1024;
+/// Replies that may go before a pong; more must not hold it up.
+const BEFORE_PONG: usize = 4 * 1024;
 
 /// A flusher only writes.
 const FLUSHER_STACK: usize = 128 * 1024;

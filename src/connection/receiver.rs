@@ -223,7 +223,7 @@ impl Inbound {
                 Ok(Step::NeedMore) => self.reader.fill(&mut self.decoder, wait)?,
                 Ok(Step::Message) => return Ok(Progress::Message),
                 Ok(Step::Ping(payload)) => {
-                    self.reader.shared.queue_pong(payload);
+                    self.reader.shared.answer_ping(payload);
                     return Ok(Progress::Ping(payload));
                 }
                 Ok(Step::Pong(payload)) => {

@@ -66,7 +66,7 @@ pub(super) struct State {
     pub(super) has_flusher: bool,
     /// A message is being streamed: no other message may begin.
     pub(super) is_streaming: bool,
-    /// The answer to the last ping, if it has not been taken by a writer.
+    /// The answer to the last ping that came while writing had come to a halt; goes before what is pending.
     pub(super) pong: Option<ControlPayload>,
     pub(super) keepalive: Keepalive,
     pub(super) close_sent: Option<CloseFrame>,
