@@ -105,17 +105,15 @@ impl Keepalive {
 impl Timed for Shared {
     fn look(&self, now: Instant) -> Option<Instant> {
         let mut state = self.lock();
-        if state.ended.is_some() || state.failure.is_some() {
-            return None;
+        let is_over = state.ended.is_some() || state.failure.is_some();
+        if is_over || state.close_received.is_some() {
+            return None; // what remains is the receiver's, and it keeps its own time
         }
         if let Some(deadline) = state.close_deadline {
             if now < deadline {
                 return Some(deadline);
             }
             self.fail(state, Error::Timeout(Phase::Close));
-            return None;
-        }
-        if state.close_received.is_some() {
             return None;
         }
         match self.judge(&mut state, now) {

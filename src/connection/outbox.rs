@@ -77,7 +77,8 @@ impl Shared {
             state = self.wait_until(state, self.send_deadline(), false, may_go)?;
         }
         state.encode(opcode, is_final, payload)?;
-        if state.is_writing || self.is_gathering(&state) {
+        // A sender that has waited for the role is about to have it, and writes this too.
+        if state.is_writing || state.role_waiters > 0 || self.is_gathering(&state) {
             return Ok(());
         }
         let wait = match patience {
@@ -150,7 +151,13 @@ impl Shared {
         ready: impl Fn(&State) -> bool,
     ) -> Result<MutexGuard<'a, State>> {
         loop {
-            state.check_open()?;
+            if let Err(error) = state.check_open() {
+                // This thread may have been left the role with Close still to be written.
+                if !state.is_writing && state.has_output() {
+                    let _ = self.write_out(state, Wait::Never);
+                }
+                return Err(error);
+            }
             if ready(&state) {
                 return Ok(state);
             }
@@ -167,14 +174,16 @@ impl Shared {
             if timeout.is_zero() {
                 return Err(Error::Timeout(Phase::Queue));
             }
+            // Only who waits for nothing but the role is sure to take it.
+            let awaits_role = for_role && state.is_writing;
             state.waiters += 1;
-            state.role_waiters += usize::from(for_role);
+            state.role_waiters += usize::from(awaits_role);
             state = match self.progress.wait_timeout(state, timeout) {
                 Ok((state, _)) => state,
                 Err(poisoned) => PoisonError::into_inner(poisoned).0,
             };
             state.waiters -= 1;
-            state.role_waiters -= usize::from(for_role);
+            state.role_waiters -= usize::from(awaits_role);
         }
     }
 

@@ -76,11 +76,6 @@ impl HeadBuffer {
         self.bytes.split_off(end.min(self.bytes.len()))
     }
 
-    /// Whether nothing has arrived yet.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
-    }
-
     /// Takes the byte at `index`; true if it is the head's last.
     fn step(&mut self, index: usize, byte: u8) -> Result<bool, HandshakeError> {
         if self.is_after_cr {
