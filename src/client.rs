@@ -163,6 +163,12 @@ impl Target {
         if url.bytes().any(|byte| byte <= b' ' || byte == 0x7f) {
             return Err(Misuse::Url("has a blank or a control character"));
         }
+        // It would also make a host of the first thing it finds behind any number of slashes.
+        let no_host = || Misuse::Url("has no host");
+        let (_, rest) = url.split_once("://").ok_or_else(no_host)?;
+        if rest.starts_with(['/', '\\']) {
+            return Err(no_host());
+        }
         let url = Url::parse(url).map_err(|_| Misuse::Url("cannot be parsed"))?;
         match url.scheme() {
             "ws" => {}
@@ -180,8 +186,11 @@ impl Target {
         }
         let host = url.host_str().unwrap_or_default();
         let port = url.port_or_known_default().unwrap_or_default();
-        if host.is_empty() || port == 0 {
-            return Err(Misuse::Url("has no host, or port 0"));
+        if host.is_empty() {
+            return Err(no_host());
+        }
+        if port == 0 {
+            return Err(Misuse::Url("has port 0"));
         }
         // The default port is left out, as browsers do.
         let authority = match url.port() {
@@ -260,6 +269,8 @@ mod tests {
             "http://example.com",
             "ftp://x",
             "ws:///path",
+            "ws:host",
+            "ws://\\host/",
             "ws://host:0/",
             "ws://host:65536/",
             "ws://host:x/",
