@@ -1,4 +1,63 @@
-//! WebSocket (RFC 6455) for programs that block.
+//! WebSocket (RFC 6455) for programs that block: client and server on `std::net`, one thread a connection.
+//!
+//! ```no_run
+//! let mut ws = wstrand::connect("ws://127.0.0.1:9001/")?;
+//! ws.send_text("hello")?;
+//! if let Some(message) = ws.receive()? {
+//!     println!("{message:?}");
+//! }
+//! # Ok::<(), wstrand::Error>(())
+//! ```
+//!
+//! # The idea
+//!
+//! A [`WebSocket`] has two halves: a [`Sender`], which can be cloned and used from any number of threads at
+//! once, and the one [`Receiver`]. They do not wait for each other: while a thread is blocked in
+//! [`receive`](WebSocket::receive), others send.
+//!
+//! # Three ways to receive
+//!
+//! - *Pull*: your thread calls [`receive`](WebSocket::receive),
+//!   [`receive_timeout`](WebSocket::receive_timeout), or iterates. Pings are answered while it does; nothing
+//!   runs while it does not.
+//! - *Push*: [`run`](WebSocket::run) calls a [`Handler`] on this thread, [`spawn`](WebSocket::spawn) on a
+//!   thread of the connection's own.
+//! - *Events*: [`events`](WebSocket::events) fills a `crossbeam_channel`, so that one thread can wait for
+//!   many connections with `select!`.
+//!
+//! # A server
+//!
+//! [`Server::run`] gives every connection its own thread, and there the same three ways are open:
+//!
+//! ```no_run
+//! let server = wstrand::Server::bind("127.0.0.1:9001")?;
+//! server.run(|mut ws| {
+//!     while let Ok(Some(message)) = ws.receive() {
+//!         let reply = message.to_owned();
+//!         if ws.send(&reply).is_err() {
+//!             break;
+//!         }
+//!     }
+//! })?;
+//! # Ok::<(), wstrand::Error>(())
+//! ```
+//!
+//! # Deadlines and limits
+//!
+//! Everything that waits has a deadline and everything that a peer can make large has a limit, all with
+//! defaults that are safe on the open network: see [`Options`], [`Client`] and [`Server`]. A peer that
+//! vanishes is noticed by keepalive pings.
+//!
+//! # Closing
+//!
+//! [`close`](Sender::close) starts the closing handshake and never blocks;
+//! [`wait_closed`](WebSocket::wait_closed) waits for its end. Dropping a connection closes it too. How it
+//! ended is told in the W3C API's terms, by [`CloseInfo`].
+//!
+//! # Logging
+//!
+//! What goes wrong with no caller to tell it to is logged through the `log` crate, with the target `wstrand`.
+
 #![forbid(unsafe_code)]
 
 mod client;
@@ -12,6 +71,8 @@ mod protocol;
 mod server;
 mod watchdog;
 
+pub use http;
+
 pub use client::{Client, connect};
 pub use connection::{
     Event, Handler, MessageWriter, Messages, ReadyState, Receiver, Sender, WebSocket,
@@ -22,3 +83,7 @@ pub use message::{Message, MessageKind, OwnedMessage};
 pub use options::Options;
 pub use protocol::{ProtocolError, close::code as close_code};
 pub use server::{Server, ServerHandle};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

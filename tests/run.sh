@@ -76,7 +76,7 @@ fresh_header() {
 tests() {
     local limit=$1 started=$SECONDS status guard=() ok bad ignored
     shift
-    heading "cargo test $*"
+    heading "cargo test${*:+ $*}"
     # Where nobody can press Ctrl-C, a test that hangs must not hang the run.
     [ -z "${CI:-}" ] || guard=(timeout --kill-after=10 "$limit")
     "${guard[@]}" cargo test --locked --workspace --no-fail-fast "$@" </dev/null 2>&1 | tee "$log"
@@ -92,7 +92,7 @@ tests() {
     if [ "$bad" -gt 0 ]; then
         wrong+=("cargo test: $(sed -n 's/^test \(.*\) \.\.\. FAILED$/\1/p' "$log" | tr '\n' ' ')(status $status)")
     fi
-    echo "$ok passed, $bad failed, $ignored left to make test-slow ($((SECONDS - started)) s)"
+    echo "$ok passed, $bad failed, $ignored ignored ($((SECONDS - started)) s); make test-slow runs the ignored ones"
 }
 
 case $mode in
