@@ -1,20 +1,17 @@
 //! Runs the Autobahn test suite's cases for clients.
 //!
-//!     autobahn_client BASE_URL AGENT
+//!     autobahn_client [--ca PEM] [--insecure] BASE_URL AGENT
 //!
 //! BASE_URL is that of a fuzzing server (`wstest -m fuzzingserver`); AGENT names the client in its report.
 
+mod common;
+
 use std::{env, error::Error, process::ExitCode};
 
-use wstrand::{Client, Message, Sender, WebSocket};
+use wstrand::{Message, Sender};
 
 fn main() -> ExitCode {
-    let args: Vec<_> = env::args().skip(1).collect();
-    let [base, agent] = args.as_slice() else {
-        eprintln!("usage: autobahn_client BASE_URL AGENT");
-        return ExitCode::FAILURE;
-    };
-    match run(base, agent) {
+    match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("autobahn_client: {error}");
@@ -23,7 +20,17 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(base: &str, agent: &str) -> Result<(), Box<dyn Error>> {
+fn run() -> Result<(), Box<dyn Error>> {
+    let mut words = Vec::new();
+    let client = common::client(env::args().skip(1), |_, arg, _| {
+        words.push(arg);
+        Ok(())
+    })?;
+    let [base, agent] = words.as_slice() else {
+        return Err(format!("usage: autobahn_client {} BASE_URL AGENT", common::OPTIONS).into());
+    };
+
+    let open = |url: &str| client.connect(url);
     let mut ws = open(&format!("{base}/getCaseCount"))?;
     let cases: u32 = match ws.receive()? {
         Some(Message::Text(count)) => count.parse()?,
@@ -40,8 +47,4 @@ fn run(base: &str, agent: &str) -> Result<(), Box<dyn Error>> {
     }
     open(&format!("{base}/updateReports?agent={agent}"))?.wait_closed();
     Ok(())
-}
-
-fn open(url: &str) -> wstrand::Result<WebSocket> {
-    Client::new().connect(url)
 }

@@ -1,22 +1,17 @@
 //! Measures an echo server: sends N messages of SIZE bytes and prints `X msgs/s`.
 //!
-//!     bench_client URL N SIZE [pipeline]
+//!     bench_client [--ca PEM] [--insecure] URL N SIZE [pipeline]
 //!
 //! One message is in flight, or with `pipeline` as many as fit: one thread sends while another receives.
+
+mod common;
 
 use std::{env, error::Error, process::ExitCode, thread, time::Instant};
 
 use wstrand::{Message, WebSocket};
 
 fn main() -> ExitCode {
-    let args: Vec<_> = env::args().skip(1).collect();
-    let args: Vec<_> = args.iter().map(String::as_str).collect();
-    let result = match args.as_slice() {
-        [url, n, size] => measure(url, n, size, ping_pong),
-        [url, n, size, "pipeline"] => measure(url, n, size, pipeline),
-        _ => Err("usage: bench_client URL N SIZE [pipeline]".into()),
-    };
-    match result {
+    match run() {
         Ok(rate) => {
             println!("{rate:.0} msgs/s");
             ExitCode::SUCCESS
@@ -28,12 +23,29 @@ fn main() -> ExitCode {
     }
 }
 
+fn run() -> Result<f64, Box<dyn Error>> {
+    let mut words = Vec::new();
+    let client = common::client(env::args().skip(1), |_, arg, _| {
+        words.push(arg);
+        Ok(())
+    })?;
+    let words: Vec<_> = words.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        [url, n, size] => measure(client.connect(url)?, n, size, ping_pong),
+        [url, n, size, "pipeline"] => measure(client.connect(url)?, n, size, pipeline),
+        _ => Err(format!(
+            "usage: bench_client {} URL N SIZE [pipeline]",
+            common::OPTIONS
+        )
+        .into()),
+    }
+}
+
 type Exchange = fn(WebSocket, u64, &[u8]) -> Result<(), Box<dyn Error>>;
 
-fn measure(url: &str, n: &str, size: &str, exchange: Exchange) -> Result<f64, Box<dyn Error>> {
+fn measure(ws: WebSocket, n: &str, size: &str, exchange: Exchange) -> Result<f64, Box<dyn Error>> {
     let n = n.parse()?;
     let payload = vec![b'x'; size.parse()?];
-    let ws = wstrand::connect(url)?;
     let start = Instant::now();
     exchange(ws, n, &payload)?;
     Ok(n as f64 / start.elapsed().as_secs_f64())

@@ -1,12 +1,14 @@
 //! An echo client: sends every message back until the server closes.
 //!
-//!     echo_client [--subprotocol P]... URL
+//!     echo_client [--subprotocol P]... [--ca PEM] [--insecure] URL
 //!
 //! Exits with 0 after a clean close, else says why not and exits with 1.
 
+mod common;
+
 use std::{env, error::Error, process::ExitCode};
 
-use wstrand::{Client, Message, Sender};
+use wstrand::{Message, Sender};
 
 fn main() -> ExitCode {
     match run() {
@@ -19,20 +21,19 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<(), Box<dyn Error>> {
-    let mut client = Client::new();
     let mut url = None;
-    let mut args = env::args().skip(1);
-    while let Some(arg) = args.next() {
+    let client = common::client(env::args().skip(1), |client, arg, args| {
         match arg.as_str() {
             "--subprotocol" => {
                 client.subprotocol(args.next().ok_or("--subprotocol needs a name")?);
             }
-            _ if arg.starts_with('-') || url.is_some() => return Err(USAGE.into()),
+            _ if arg.starts_with('-') || url.is_some() => return Err(usage()),
             _ => url = Some(arg),
         }
-    }
+        Ok(())
+    })?;
 
-    let ws = client.connect(&url.ok_or(USAGE)?)?;
+    let ws = client.connect(&url.ok_or_else(usage)?)?;
     println!("open subprotocol={}", ws.subprotocol().unwrap_or_default());
     let sender = ws.sender();
     let close = ws.run(|sender: &Sender, message: Message<'_>| {
@@ -49,4 +50,10 @@ fn run() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-const USAGE: &str = "usage: echo_client [--subprotocol P]... URL";
+fn usage() -> Box<dyn Error> {
+    format!(
+        "usage: echo_client [--subprotocol P]... {} URL",
+        common::OPTIONS
+    )
+    .into()
+}

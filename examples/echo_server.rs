@@ -1,14 +1,14 @@
 //! An echo server: sends every message back.
 //!
-//!     echo_server [--subprotocol P]... ADDR
+//!     echo_server [--subprotocol P]... [--tls CERT.pem KEY.pem] ADDR
 //!
 //! ADDR is HOST:PORT, or a bare port on 127.0.0.1. A browser that opens http://ADDR/ gets a page to try it
 //! with. The text message `/close CODE REASON` makes the server close the connection like that.
 
-use std::{env, error::Error, process::ExitCode, thread, time::Duration};
+use std::{env, error::Error, fs, process::ExitCode, thread, time::Duration};
 
 use signal_hook::{consts::TERM_SIGNALS, iterator::Signals};
-use wstrand::{Answer, Message, Request, Response, Sender, Server};
+use wstrand::{Answer, Identity, Message, Request, Response, Sender, Server};
 
 fn main() -> ExitCode {
     match run() {
@@ -22,11 +22,19 @@ fn main() -> ExitCode {
 
 fn run() -> Result<(), Box<dyn Error>> {
     let mut subprotocols = Vec::new();
+    let mut identity = None;
     let mut addr = None;
     let mut args = env::args().skip(1);
     while let Some(arg) = args.next() {
         match arg.as_str() {
             "--subprotocol" => subprotocols.push(args.next().ok_or("--subprotocol needs a name")?),
+            "--tls" => {
+                let (cert, key) = args
+                    .next()
+                    .zip(args.next())
+                    .ok_or("--tls needs two files")?;
+                identity = Some(Identity::from_pem(&fs::read(cert)?, &fs::read(key)?)?);
+            }
             _ if arg.starts_with('-') || addr.is_some() => return Err(USAGE.into()),
             _ => addr = Some(arg),
         }
@@ -41,6 +49,10 @@ fn run() -> Result<(), Box<dyn Error>> {
     for subprotocol in subprotocols {
         server.subprotocol(subprotocol);
     }
+    let scheme = if identity.is_some() { "wss" } else { "ws" };
+    if let Some(identity) = &identity {
+        server.tls(identity)?;
+    }
     server.on_request(page);
 
     let handle = server.handle();
@@ -51,7 +63,7 @@ fn run() -> Result<(), Box<dyn Error>> {
         }
     });
 
-    println!("listening on ws://{}/", server.local_addr());
+    println!("listening on {scheme}://{}/", server.local_addr());
     server.run(|ws| {
         ws.run(echo);
     })?;
@@ -81,4 +93,4 @@ fn page(request: &Request) -> Answer {
     }
 }
 
-const USAGE: &str = "usage: echo_server [--subprotocol P]... ADDR";
+const USAGE: &str = "usage: echo_server [--subprotocol P]... [--tls CERT.pem KEY.pem] ADDR";

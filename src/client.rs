@@ -7,15 +7,17 @@ use std::{
 
 use url::Url;
 
+#[cfg(feature = "tls")]
+use crate::ClientTls;
 use crate::{
     Error, HandshakeError, Misuse, Options, Phase, Receiver, Result, WebSocket,
     connection::shared::{Opened, Shared},
     handshake::client::ClientHandshake,
-    net::{dial, http_exchange, socket::Wait},
+    net::{Stream, dial, http_exchange, socket::Wait},
     protocol::Role,
 };
 
-/// Connects to a `ws://` URL with the default options.
+/// Connects to a `ws://` or `wss://` URL with the default options.
 ///
 /// Blocks until the connection is open, for 20 s at the most. See [`Client`] for everything that can be
 /// chosen.
@@ -42,6 +44,8 @@ pub struct Client {
     subprotocols: Vec<String>,
     headers: Vec<(String, String)>,
     connect_timeout: Duration,
+    #[cfg(feature = "tls")]
+    tls: ClientTls,
 }
 
 impl Client {
@@ -52,6 +56,8 @@ impl Client {
             subprotocols: Vec::new(),
             headers: Vec::new(),
             connect_timeout: Duration::from_secs(20),
+            #[cfg(feature = "tls")]
+            tls: ClientTls::new(),
         }
     }
 
@@ -81,7 +87,14 @@ impl Client {
         self
     }
 
-    /// Connects to a `ws://` URL. Blocks until the connection is open, for the connect timeout at the most.
+    /// Sets how `wss://` servers are verified.
+    #[cfg(feature = "tls")]
+    pub fn tls(&mut self, tls: ClientTls) -> &mut Self {
+        self.tls = tls;
+        self
+    }
+
+    /// Connects to a `ws://` or `wss://` URL. Blocks until the connection is open, for the connect timeout at the most.
     ///
     /// # Errors
     ///
@@ -115,7 +128,17 @@ impl Client {
         until: Instant,
     ) -> Result<WebSocket> {
         let wait = Wait::Until(until);
-        let socket = dial::dial(&target.host, target.port, until)?;
+        let socket = Arc::new(dial::dial(&target.host, target.port, until)?);
+        let socket = match target.is_secure {
+            false => Stream::plain(socket),
+            #[cfg(feature = "tls")]
+            true => {
+                let session = self.tls.connect(&target.host, &socket, wait)?;
+                Stream::tls(socket, session)
+            }
+            #[cfg(not(feature = "tls"))]
+            true => return Err(Misuse::Url("is wss://, which needs the feature `tls`").into()),
+        };
         http_exchange::write(&socket, handshake.request(), wait)?;
         let head = http_exchange::read_head(&socket, self.options.max_head_bytes, wait)?;
         let accepted = match handshake.judge(head.head()) {
@@ -150,6 +173,7 @@ impl Default for Client {
 /// What a URL says (RFC 6455, section 3).
 #[derive(Debug, PartialEq, Eq)]
 struct Target {
+    is_secure: bool,
     host: String,
     port: u16,
     /// What goes into the Host header.
@@ -170,11 +194,11 @@ impl Target {
             return Err(no_host());
         }
         let url = Url::parse(url).map_err(|_| Misuse::Url("cannot be parsed"))?;
-        match url.scheme() {
-            "ws" => {}
-            "wss" => return Err(Misuse::Url("wss:// is not supported yet: use ws://")),
-            _ => return Err(Misuse::Url("must begin with ws://")),
-        }
+        let is_secure = match url.scheme() {
+            "ws" => false,
+            "wss" => true,
+            _ => return Err(Misuse::Url("must begin with ws:// or wss://")),
+        };
         // "Fragment identifiers are meaningless … and MUST NOT be used" (RFC 6455, section 3).
         if url.fragment().is_some() {
             return Err(Misuse::Url("has a fragment"));
@@ -203,6 +227,7 @@ impl Target {
             path_and_query.push_str(query);
         }
         Ok(Self {
+            is_secure,
             host: host.trim_matches(['[', ']']).to_owned(),
             port,
             authority,

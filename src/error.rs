@@ -30,6 +30,10 @@ pub enum Error {
         source: Arc<io::Error>,
     },
 
+    /// TLS failed: the peer's certificate is not to be trusted, or the two could not agree.
+    #[error("TLS: {0}")]
+    Tls(TlsError),
+
     /// The opening handshake failed: the peer refused, or broke RFC 6455, section 4.
     #[error("opening handshake: {0}")]
     Handshake(Box<HandshakeError>),
@@ -65,6 +69,8 @@ pub enum Phase {
     Resolve,
     /// Connecting the socket.
     Connect,
+    /// The TLS handshake.
+    Tls,
     /// The HTTP exchange that opens the connection.
     Handshake,
     /// Receiving. As a timeout: nothing (whole) came within the time given; the connection is as it was.
@@ -96,6 +102,29 @@ pub struct CloseInfo {
     pub reason: String,
     /// Whether the closing handshake was completed: Close sent and received.
     pub was_clean: bool,
+}
+
+/// Why TLS failed, in the words of the system's TLS library.
+#[derive(Debug, Clone)]
+pub struct TlsError(Arc<dyn std::error::Error + Send + Sync>);
+
+impl TlsError {
+    #[cfg(feature = "tls")]
+    pub(crate) fn new(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self(error.into().into())
+    }
+}
+
+impl fmt::Display for TlsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for TlsError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.source()
+    }
 }
 
 /// Why the opening handshake failed (RFC 6455, section 4).
@@ -221,6 +250,11 @@ impl Error {
         }
     }
 
+    #[cfg(feature = "tls")]
+    pub(crate) fn tls(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Tls(TlsError::new(error))
+    }
+
     pub(crate) fn io(phase: Phase, source: io::Error) -> Self {
         Self::Io {
             phase,
@@ -246,6 +280,7 @@ impl fmt::Display for Phase {
         f.write_str(match self {
             Self::Resolve => "resolve",
             Self::Connect => "connect",
+            Self::Tls => "TLS handshake",
             Self::Handshake => "opening handshake",
             Self::Receive => "receive",
             Self::Send => "send",

@@ -69,6 +69,8 @@ mod net;
 mod options;
 mod protocol;
 mod server;
+#[cfg(feature = "tls")]
+mod tls;
 mod watchdog;
 
 pub use http;
@@ -77,12 +79,16 @@ pub use client::{Client, connect};
 pub use connection::{
     Event, Handler, MessageWriter, Messages, ReadyState, Receiver, Sender, WebSocket,
 };
-pub use error::{CloseInfo, Error, HandshakeError, HeaderProblem, Misuse, Phase, Refusal, Result};
+pub use error::{
+    CloseInfo, Error, HandshakeError, HeaderProblem, Misuse, Phase, Refusal, Result, TlsError,
+};
 pub use handshake::{Acceptance, Answer, Request, Response};
 pub use message::{Message, MessageKind, OwnedMessage};
 pub use options::Options;
 pub use protocol::{ProtocolError, close::code as close_code};
 pub use server::{Server, ServerHandle};
+#[cfg(feature = "tls")]
+pub use tls::{ClientTls, Identity, TlsVersion};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -33,9 +33,14 @@ use crate::{
         origin::{OriginPolicy, check_origin, is_origin},
         server,
     },
-    net::{Socket, http_exchange, socket::Wait},
+    net::{
+        Stream, http_exchange,
+        socket::{Socket, Wait},
+    },
     protocol::{CloseFrame, Role, close::code},
 };
+#[cfg(feature = "tls")]
+use crate::{Identity, net::tls::TlsSession};
 
 /// A server that runs each connection on its own thread.
 ///
@@ -85,6 +90,9 @@ struct Control {
     changed: Condvar,
     /// Wakes the accept loop.
     waker: UnixStream,
+    /// What to shake hands with, if the server speaks TLS.
+    #[cfg(feature = "tls")]
+    acceptor: Mutex<Option<native_tls::TlsAcceptor>>,
 }
 
 #[derive(Default)]
@@ -159,6 +167,8 @@ impl Server {
                     state: Mutex::default(),
                     changed: Condvar::new(),
                     waker,
+                    #[cfg(feature = "tls")]
+                    acceptor: Mutex::default(),
                 }),
                 woken,
             })
@@ -206,6 +216,17 @@ impl Server {
     pub fn allow_any_origin(&mut self) -> &mut Self {
         self.config.origins = OriginPolicy::Any;
         self
+    }
+
+    /// Speaks TLS (`wss://`), showing this certificate.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Tls`] if the system's TLS cannot use it.
+    #[cfg(feature = "tls")]
+    pub fn tls(&mut self, identity: &Identity) -> Result<&mut Self> {
+        self.control.set_acceptor(identity.acceptor()?);
+        Ok(self)
     }
 
     /// Sets how many connections are served at once, opening handshakes included. Beyond, clients get
@@ -328,6 +349,17 @@ impl ServerHandle {
         self.local_addr
     }
 
+    /// Shows another certificate to those who connect from now on, as when the old one is about to expire.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Tls`] if the system's TLS cannot use it; the old one stays.
+    #[cfg(feature = "tls")]
+    pub fn renew_tls(&self, identity: &Identity) -> Result<()> {
+        self.control.set_acceptor(identity.acceptor()?);
+        Ok(())
+    }
+
     /// How many connections are being served, opening and closing handshakes included.
     pub fn connection_count(&self) -> usize {
         self.control.lock().tenants.len()
@@ -424,6 +456,26 @@ impl Control {
             state = self.wait(state, until);
         }
         state
+    }
+
+    #[cfg(feature = "tls")]
+    fn set_acceptor(&self, acceptor: native_tls::TlsAcceptor) {
+        *self.acceptor.lock().unwrap_or_else(PoisonError::into_inner) = Some(acceptor);
+    }
+
+    /// Shakes hands where the server speaks TLS.
+    fn secure(&self, socket: Arc<Socket>, wait: Wait) -> Result<Stream> {
+        #[cfg(feature = "tls")]
+        {
+            let acceptor = self.acceptor.lock();
+            let acceptor = acceptor.unwrap_or_else(PoisonError::into_inner).clone();
+            if let Some(acceptor) = acceptor {
+                let session = TlsSession::accept(&acceptor, &socket, wait)?;
+                return Ok(Stream::tls(socket, session));
+            }
+        }
+        let _ = wait;
+        Ok(Stream::plain(socket))
     }
 
     fn is_stopping(&self) -> bool {
@@ -647,6 +699,8 @@ fn open(tcp: TcpStream, tenancy: Arc<Tenancy>, config: &Config) -> Result<WebSoc
     if tenancy.set(|tenant| tenant.socket = Arc::downgrade(&socket)) != Stage::Accepting {
         return Err(HandshakeError::Ended.into());
     }
+    let stream = tenancy.control.secure(socket, wait);
+    let socket = Arc::new(stream?);
     let head = http_exchange::read_head(&socket, config.options.max_head_bytes, wait);
     let head = head.inspect_err(|error| refuse(&socket, error, wait))?;
     let request = server::parse(head.head()).map_err(Error::from);
@@ -732,14 +786,14 @@ fn decide(request: &Request, config: &Config) -> Result<Decision, HandshakeError
 }
 
 /// Tells the client why its request is refused, if there is anything to tell.
-fn refuse(socket: &Socket, error: &Error, wait: Wait) {
+fn refuse(socket: &Stream, error: &Error, wait: Wait) {
     match error {
         Error::Handshake(error) if !matches!(**error, HandshakeError::Ended) => {
             // Whether it arrives is the client's business.
             let _ = http_exchange::write(socket, &server::refuse(error), wait);
             http_exchange::hang_up(socket);
         }
-        _ => socket.shutdown(Shutdown::Both),
+        _ => socket.shutdown(),
     }
 }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use raw::{
     BINARY, CLOSE, PATIENCE, PING, PONG, TEXT, both_roles, client, echo_server, hand_out, in_time,
-    listen, pattern, patient, until,
+    listen, patient, pattern, until,
 };
 use wstrand::{CloseInfo, Message, MessageKind, OwnedMessage, Sender};
 

@@ -5,7 +5,6 @@
 //! Close frame on its way to the peer.
 
 use std::{
-    net::Shutdown,
     sync::{Arc, MutexGuard},
     time::Instant,
 };
@@ -81,7 +80,7 @@ impl Shared {
         drop(state);
         self.progress.notify_all();
         if let Some(socket) = socket {
-            socket.shutdown(Shutdown::Both);
+            socket.shutdown();
         }
         failure
     }
@@ -114,7 +113,7 @@ impl Shared {
         drop(state);
         self.progress.notify_all();
         if let Some(socket) = socket {
-            socket.shutdown(Shutdown::Both);
+            socket.shutdown();
         }
         info
     }

@@ -18,7 +18,7 @@ use std::{
 use crate::{
     Error, Phase, Result,
     connection::shared::{Batch, Shared, State},
-    net::socket::{Socket, Wait},
+    net::{Stream, socket::Wait},
     protocol::{ControlPayload, Opcode, encoder::OpenFrame},
 };
 
@@ -204,7 +204,7 @@ impl Shared {
                 Ok(batch) => batch,
                 Err(error) => return Err(self.fail_writing(state, error)),
             };
-            if batch.rest().is_empty() {
+            if batch.rest().is_empty() && !socket.has_unsent() {
                 state.unsent = batch; // its memory serves the next batch
                 self.leave_role(state, &socket);
                 return Ok(());
@@ -215,9 +215,7 @@ impl Shared {
             state = self.lock();
             state.in_flight = 0;
             match result {
-                Err(error) => {
-                    return Err(self.fail_writing(state, Error::io(Phase::Send, error)));
-                }
+                Err(error) => return Err(self.fail_writing(state, send_error(error))),
                 Ok(sent) => batch.sent += sent,
             }
             let is_done = batch.rest().is_empty();
@@ -225,10 +223,10 @@ impl Shared {
                 batch.clear();
             }
             state.unsent = batch;
-            if !is_done {
-                if wait != Wait::Never {
-                    return Err(self.fail_writing(state, Error::Timeout(Phase::Send)));
-                }
+            if !is_done && wait != Wait::Never {
+                return Err(self.fail_writing(state, Error::Timeout(Phase::Send)));
+            }
+            if !is_done || (wait == Wait::Never && socket.has_unsent()) {
                 state.is_writing = false;
                 self.leave_to_flusher(state);
                 return Ok(());
@@ -274,7 +272,7 @@ impl Shared {
                 send_payload(&socket, frame, payload, deadline, &mut before)
             }
             Ok(_) => Err(Error::Timeout(Phase::Send)),
-            Err(error) => Err(Error::io(Phase::Send, error)),
+            Err(error) => Err(send_error(error)),
         };
 
         state = self.lock();
@@ -295,7 +293,7 @@ impl Shared {
     }
 
     /// Gives the writer's role back, nothing being left to write or somebody waiting to do it.
-    fn leave_role(&self, mut state: MutexGuard<'_, State>, socket: &Socket) {
+    fn leave_role(&self, mut state: MutexGuard<'_, State>, socket: &Stream) {
         state.is_writing = false;
         let is_last = state.half_close && !state.has_output();
         let is_awaited = state.waiters > 0;
@@ -304,7 +302,7 @@ impl Shared {
             self.progress.notify_all();
         }
         if is_last {
-            socket.shutdown(std::net::Shutdown::Write);
+            socket.finish();
         }
     }
 
@@ -387,7 +385,7 @@ impl State {
 
 /// Writes a frame whose header and payload are in no buffer. `scratch` lends its memory.
 fn send_payload(
-    socket: &Socket,
+    socket: &Stream,
     frame: OpenFrame,
     payload: &[u8],
     deadline: Wait,
@@ -396,7 +394,7 @@ fn send_payload(
     let all_of = |sent: std::io::Result<usize>, len: usize| match sent {
         Ok(sent) if sent == len => Ok(()),
         Ok(_) => Err(Error::Timeout(Phase::Send)),
-        Err(error) => Err(Error::io(Phase::Send, error)),
+        Err(error) => Err(send_error(error)),
     };
     if frame.is_plain() {
         let len = frame.header().len() + payload.len();
@@ -416,6 +414,13 @@ fn send_payload(
         bytes.clear();
     }
     Ok(())
+}
+
+fn send_error(error: std::io::Error) -> Error {
+    match error.kind() {
+        std::io::ErrorKind::TimedOut => Error::Timeout(Phase::Send),
+        _ => Error::io(Phase::Send, error),
+    }
 }
 
 /// From this length on a message is not copied behind its header but written by itself: copying less

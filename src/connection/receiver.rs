@@ -11,7 +11,7 @@ use std::{
 use crate::{
     CloseInfo, Error, Message, OwnedMessage, Phase, ProtocolError, Result,
     connection::{Sender, shared::Shared},
-    net::socket::{Socket, Wait},
+    net::{Stream, socket::Wait},
     protocol::{CloseFrame, ControlPayload, Decoder, Role, Step, close::code},
 };
 
@@ -45,7 +45,7 @@ pub(super) struct Inbound {
 /// What feeds the decoder, and what comes after it: apart, so that a message may be lent meanwhile.
 pub(super) struct Reader {
     pub(super) shared: Arc<Shared>,
-    socket: Option<Arc<Socket>>,
+    socket: Option<Arc<Stream>>,
     stage: Stage,
     /// Kept as long as the connection is being received, and dropped with it: a server's count.
     _tenancy: Option<Arc<dyn Send + Sync>>,
@@ -64,7 +64,7 @@ enum Stage {
 impl Receiver {
     pub(crate) fn new(
         shared: Arc<Shared>,
-        socket: Arc<Socket>,
+        socket: Arc<Stream>,
         received: Vec<u8>,
         tenancy: Option<Arc<dyn Send + Sync>>,
     ) -> Self {
@@ -291,7 +291,11 @@ impl Reader {
         };
         self.shared.life.begin_read();
         let result = socket.receive(room, wait);
-        self.shared.life.end_read(matches!(result, Ok(1..)));
+        let is_life = match &result {
+            Ok(len) => *len > 0,
+            Err(error) => error.kind() == std::io::ErrorKind::Interrupted,
+        };
+        self.shared.life.end_read(is_life);
         match result {
             Ok(0) => {
                 let info = CloseInfo {
@@ -302,6 +306,8 @@ impl Reader {
                 self.end(Some(Error::Closed(Arc::new(info))));
             }
             Ok(len) => decoder.received(len),
+            // No data, but something that may want an answer, which the next turn sends.
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
                 return Err(Error::Timeout(Phase::Receive));
             }
@@ -343,7 +349,7 @@ impl Reader {
         while let Stage::Draining { until, bytes } = &mut self.stage {
             let Some(socket) = &self.socket else { break };
             let mut scrap = Vec::with_capacity(SCRAP);
-            match socket.receive(&mut scrap, wait.at_most(*until)) {
+            match socket.receive_data(&mut scrap, wait.at_most(*until)) {
                 Ok(len @ 1..) if *bytes + len <= MAX_DRAINED => *bytes += len,
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
                     if Instant::now() < *until {

@@ -14,7 +14,7 @@ use http::HeaderMap;
 use crate::{
     CloseInfo, Error, Options, Phase, Request, Result,
     connection::keepalive::{Keepalive, Life},
-    net::Socket,
+    net::Stream,
     protocol::{CloseFrame, ControlPayload, Encoder, Role, close::code},
     watchdog::{Timed, Watch},
 };
@@ -77,7 +77,7 @@ pub(super) struct State {
     pub(super) failure: Option<Error>,
     pub(super) ended: Option<Arc<CloseInfo>>,
     /// Gone when the connection has ended, so that the descriptor does not outlive it.
-    pub(super) socket: Option<Arc<Socket>>,
+    pub(super) socket: Option<Arc<Stream>>,
     /// The thread that runs the user's callbacks, if one does.
     pub(super) callback_thread: Option<ThreadId>,
 }
@@ -113,7 +113,7 @@ impl Shared {
         role: Role,
         options: Options,
         opened: Opened,
-        socket: Arc<Socket>,
+        socket: Arc<Stream>,
     ) -> Result<Arc<Self>> {
         let keepalive = Keepalive::new(&options);
         let first_look = keepalive.next_look();
@@ -186,7 +186,17 @@ impl State {
 
     /// Whether a writer would find something to write.
     pub(super) fn has_output(&self) -> bool {
-        !self.pending.is_empty() || !self.unsent.rest().is_empty() || self.pong.is_some()
+        !self.pending.is_empty()
+            || !self.unsent.rest().is_empty()
+            || self.pong.is_some()
+            || self.has_ciphertext()
+    }
+
+    /// Whether the stream keeps bytes that are due before all else.
+    pub(super) fn has_ciphertext(&self) -> bool {
+        self.socket
+            .as_ref()
+            .is_some_and(|socket| socket.has_unsent())
     }
 
     /// Whether a message may be sent.

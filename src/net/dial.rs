@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{Error, Phase, Result, net::Socket};
+use crate::{Error, Phase, Result, net::socket::Socket};
 
 /// Connects to the first of the host's addresses that answers. `host` is a name or an IP address without
 /// brackets.

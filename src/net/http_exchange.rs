@@ -1,14 +1,11 @@
 //! The HTTP exchange that opens a connection, over a socket: heads in, heads and short bodies out.
 
-use std::{
-    net::Shutdown,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use crate::{
     Error, HandshakeError, Phase, Result,
     handshake::{body, head::HeadBuffer},
-    net::socket::{Socket, Wait},
+    net::{Stream, socket::Wait},
 };
 
 /// Reads until a head is complete.
@@ -16,12 +13,12 @@ use crate::{
 /// # Errors
 ///
 /// [`HandshakeError::Ended`] if the stream ends first; what makes it no head; a timeout.
-pub(crate) fn read_head(socket: &Socket, max_head_bytes: usize, wait: Wait) -> Result<HeadBuffer> {
+pub(crate) fn read_head(socket: &Stream, max_head_bytes: usize, wait: Wait) -> Result<HeadBuffer> {
     let mut head = HeadBuffer::new(max_head_bytes);
     let mut buffer = Vec::with_capacity(READ);
     loop {
         buffer.clear();
-        match socket.receive(&mut buffer, wait) {
+        match socket.receive_data(&mut buffer, wait) {
             Ok(0) => return Err(HandshakeError::Ended.into()),
             Ok(_) => {
                 if head.push(&buffer)? {
@@ -34,7 +31,7 @@ pub(crate) fn read_head(socket: &Socket, max_head_bytes: usize, wait: Wait) -> R
 }
 
 /// Writes all of `bytes`.
-pub(crate) fn write(socket: &Socket, bytes: &[u8], wait: Wait) -> Result<()> {
+pub(crate) fn write(socket: &Stream, bytes: &[u8], wait: Wait) -> Result<()> {
     match socket.send(bytes, wait) {
         Ok(sent) if sent == bytes.len() => Ok(()),
         Ok(_) => Err(Error::Timeout(Phase::Handshake)),
@@ -44,7 +41,7 @@ pub(crate) fn write(socket: &Socket, bytes: &[u8], wait: Wait) -> Result<()> {
 
 /// Reads what there is of a body, for an error report: up to 4 KiB, and no longer than a second.
 pub(crate) fn read_body(
-    socket: &Socket,
+    socket: &Stream,
     headers: &http::HeaderMap,
     mut received: Vec<u8>,
     wait: Wait,
@@ -55,7 +52,7 @@ pub(crate) fn read_body(
     let wait = wait.at_most(Instant::now() + PATIENCE_FOR_BODY);
     while received.len() < expected {
         received.reserve(READ);
-        if !matches!(socket.receive(&mut received, wait), Ok(1..)) {
+        if !matches!(socket.receive_data(&mut received, wait), Ok(1..)) {
             break;
         }
     }
@@ -68,19 +65,19 @@ pub(crate) fn read_body(
 
 /// Ends an exchange that does not become a connection: what was written must arrive, so our direction is
 /// ended first and the peer's read for a moment.
-pub(crate) fn hang_up(socket: &Socket) {
-    socket.shutdown(Shutdown::Write);
+pub(crate) fn hang_up(socket: &Stream) {
+    socket.finish();
     let wait = Wait::for_duration(PATIENCE_FOR_END);
     let mut scrap = Vec::with_capacity(READ);
     let mut read = 0;
-    while let Ok(len @ 1..) = socket.receive(&mut scrap, wait) {
+    while let Ok(len @ 1..) = socket.receive_data(&mut scrap, wait) {
         read += len;
         if read > MAX_DRAINED {
             break;
         }
         scrap.clear();
     }
-    socket.shutdown(Shutdown::Both);
+    socket.shutdown();
 }
 
 fn timeout_or_io(error: std::io::Error) -> Error {

@@ -3,5 +3,8 @@
 pub(crate) mod dial;
 pub(crate) mod http_exchange;
 pub(crate) mod socket;
+mod stream;
+#[cfg(feature = "tls")]
+pub(crate) mod tls;
 
-pub(crate) use socket::Socket;
+pub(crate) use stream::Stream;
