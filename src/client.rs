@@ -1,6 +1,7 @@
 //! The client: from a URL to an open connection.
 
 use std::{
+    net::IpAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -13,7 +14,12 @@ use crate::{
     Error, HandshakeError, Misuse, Options, Phase, Receiver, Result, WebSocket,
     connection::shared::{Opened, Shared},
     handshake::client::ClientHandshake,
-    net::{Stream, dial, http_exchange, socket::Wait},
+    net::{
+        Cancel, Stream,
+        dial::Dial,
+        http_exchange,
+        socket::{Socket, Wait},
+    },
     protocol::Role,
 };
 
@@ -44,6 +50,8 @@ pub struct Client {
     subprotocols: Vec<String>,
     headers: Vec<(String, String)>,
     connect_timeout: Duration,
+    cancel: Option<Cancel>,
+    local_addr: Option<IpAddr>,
     #[cfg(feature = "tls")]
     tls: ClientTls,
 }
@@ -56,6 +64,8 @@ impl Client {
             subprotocols: Vec::new(),
             headers: Vec::new(),
             connect_timeout: Duration::from_secs(20),
+            cancel: None,
+            local_addr: None,
             #[cfg(feature = "tls")]
             tls: ClientTls::new(),
         }
@@ -84,6 +94,18 @@ impl Client {
     /// 20 s by default.
     pub fn connect_timeout(&mut self, timeout: Duration) -> &mut Self {
         self.connect_timeout = timeout;
+        self
+    }
+
+    /// Lets other threads give up connecting through `cancel`.
+    pub fn cancel(&mut self, cancel: Cancel) -> &mut Self {
+        self.cancel = Some(cancel);
+        self
+    }
+
+    /// Sets the address of this machine to connect from, and so the address family.
+    pub fn local_addr(&mut self, addr: IpAddr) -> &mut Self {
+        self.local_addr = Some(addr);
         self
     }
 
@@ -127,8 +149,32 @@ impl Client {
         handshake: &ClientHandshake,
         until: Instant,
     ) -> Result<WebSocket> {
+        let dial = Dial {
+            until,
+            cancel: self.cancel.as_ref(),
+            local_addr: self.local_addr,
+        };
+        let socket = Arc::new(dial.connect(&target.host, target.port)?);
+        let Some(cancel) = &self.cancel else {
+            return self.open_over(socket, target, handshake, until);
+        };
+        cancel.watch(&socket)?;
+        let opened = self.open_over(socket.clone(), target, handshake, until);
+        cancel.let_go(&socket);
+        match opened {
+            Err(_) if cancel.is_cancelled() => Err(Error::Cancelled),
+            opened => opened,
+        }
+    }
+
+    fn open_over(
+        &self,
+        socket: Arc<Socket>,
+        target: &Target,
+        handshake: &ClientHandshake,
+        until: Instant,
+    ) -> Result<WebSocket> {
         let wait = Wait::Until(until);
-        let socket = Arc::new(dial::dial(&target.host, target.port, until)?);
         let socket = match target.is_secure {
             false => Stream::plain(socket),
             #[cfg(feature = "tls")]

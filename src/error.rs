@@ -52,6 +52,10 @@ pub enum Error {
     #[error("{0}: deadline passed")]
     Timeout(Phase),
 
+    /// The attempt to connect was given up through its [`Cancel`](crate::Cancel).
+    #[error("cancelled")]
+    Cancelled,
+
     /// `try_send` found no room below `max_buffered_bytes`. Nothing of the message was sent.
     #[error("the send buffer is full")]
     Full,

@@ -84,6 +84,7 @@ pub use error::{
 };
 pub use handshake::{Acceptance, Answer, Request, Response};
 pub use message::{Message, MessageKind, OwnedMessage};
+pub use net::Cancel;
 pub use options::Options;
 pub use protocol::{ProtocolError, close::code as close_code};
 pub use server::{Server, ServerHandle};

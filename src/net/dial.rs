@@ -1,67 +1,227 @@
-//! Reaching a peer: name resolution and TCP, under one deadline.
+//! Reaching a host: name resolution, then a race of its addresses (RFC 8305), under one deadline.
 
 use std::{
     io,
     net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs},
-    sync::mpsc,
+    os::{
+        fd::{AsFd, BorrowedFd, OwnedFd},
+        unix::net::UnixStream,
+    },
+    sync::{Arc, Mutex, PoisonError},
     thread,
     time::{Duration, Instant},
 };
 
-use crate::{Error, Phase, Result, net::socket::Socket};
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    io::{Errno, ioctl_fionbio},
+    net::{AddressFamily, SocketFlags, SocketType, bind, connect, socket_with, sockopt},
+};
 
-/// Connects to the first of the host's addresses that answers. `host` is a name or an IP address without
-/// brackets.
-///
-/// # Errors
-///
-/// The last address's error, or a timeout, with the phase.
-pub(crate) fn dial(host: &str, port: u16, until: Instant) -> Result<Socket> {
-    let addrs = resolve(host, port, until)?;
-    let mut last = Error::Timeout(Phase::Connect);
-    for (tried, addr) in addrs.iter().enumerate() {
-        // Addresses that do not answer must leave time for the others.
-        let share = (addrs.len() - tried) as u32;
-        let timeout = remaining(until, Phase::Connect)? / share;
-        match TcpStream::connect_timeout(addr, timeout).and_then(Socket::from_tcp) {
-            Ok(socket) => return Ok(socket),
-            Err(error) if error.kind() == io::ErrorKind::TimedOut => {}
-            Err(error) => last = Error::io(Phase::Connect, error),
+use crate::{
+    Error, Phase, Result,
+    net::{Cancel, socket::Socket},
+};
+
+/// How to reach a host.
+pub(crate) struct Dial<'a> {
+    pub(crate) until: Instant,
+    pub(crate) cancel: Option<&'a Cancel>,
+    /// The address to connect from, if the caller chose one.
+    pub(crate) local_addr: Option<IpAddr>,
+}
+
+impl Dial<'_> {
+    /// Connects to the first of the host's addresses that answers. `host` is a name or an IP address without
+    /// brackets.
+    ///
+    /// # Errors
+    ///
+    /// The last address's error, a timeout, or that it was cancelled.
+    pub(crate) fn connect(&self, host: &str, port: u16) -> Result<Socket> {
+        let mut addrs = self.resolve(host, port)?;
+        if let Some(local) = self.local_addr {
+            addrs.retain(|addr| addr.is_ipv4() == local.is_ipv4());
+        }
+        let addrs = alternate(addrs);
+        if addrs.is_empty() {
+            let error = io::Error::new(io::ErrorKind::NotFound, "the host has no usable address");
+            return Err(Error::io(Phase::Resolve, error));
+        }
+        self.race(&addrs)
+    }
+
+    fn resolve(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>> {
+        if let Ok(ip) = host.parse::<IpAddr>() {
+            return Ok(vec![SocketAddr::new(ip, port)]);
+        }
+        // The system's resolver cannot be interrupted: a thread waits for it, and is left behind with
+        // nothing but its own memory and one end of a pipe if it takes too long.
+        let (done, waiting) =
+            UnixStream::pair().map_err(|error| Error::io(Phase::Resolve, error))?;
+        let found = Arc::new(Mutex::new(None));
+        let (name, result) = (host.to_owned(), found.clone());
+        thread::Builder::new()
+            .name("wstrand-resolve".into())
+            .spawn(move || {
+                let addrs = (name.as_str(), port).to_socket_addrs();
+                let addrs = addrs.map(Iterator::collect::<Vec<_>>);
+                *result.lock().unwrap_or_else(PoisonError::into_inner) = Some(addrs);
+                drop(done); // which the other end sees
+            })
+            .map_err(|error| Error::io(Phase::Spawn, error))?;
+        loop {
+            let found = found.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some(addrs) = found {
+                return addrs.map_err(|error| Error::io(Phase::Resolve, error));
+            }
+            self.wait(&[(waiting.as_fd(), PollFlags::IN)], None, Phase::Resolve)?;
         }
     }
-    Err(last)
+
+    /// Tries the addresses one after another, each a quarter of a second after the one before or as soon as
+    /// that has failed, until one is connected (RFC 8305, section 5).
+    fn race(&self, addrs: &[SocketAddr]) -> Result<Socket> {
+        let mut waiting = addrs.iter();
+        let mut running: Vec<OwnedFd> = Vec::new();
+        let mut last_error = None;
+        let mut next_start = Some(Instant::now());
+        loop {
+            if next_start.is_some_and(|at| at <= Instant::now()) {
+                next_start = None;
+                if let Some(addr) = waiting.next() {
+                    match self.start(addr) {
+                        Ok(socket) => {
+                            running.push(socket);
+                            next_start = Some(Instant::now() + STAGGER);
+                        }
+                        Err(error) => {
+                            last_error = Some(error);
+                            next_start = Some(Instant::now());
+                        }
+                    }
+                    continue;
+                }
+            }
+            if running.is_empty() && next_start.is_none() {
+                let error = last_error.unwrap_or_else(|| io::ErrorKind::NotFound.into());
+                return Err(Error::io(Phase::Connect, error));
+            }
+            let fds: Vec<_> = running
+                .iter()
+                .map(|fd| (fd.as_fd(), PollFlags::OUT))
+                .collect();
+            let ready = self.wait(&fds, next_start, Phase::Connect)?;
+            drop(fds);
+            // From the back, so that the places before stay what they are.
+            for place in ready.into_iter().rev() {
+                let socket = running.swap_remove(place);
+                match sockopt::socket_error(&socket).map_err(io::Error::from) {
+                    Ok(Ok(())) => {
+                        return finish(socket).map_err(|error| Error::io(Phase::Connect, error));
+                    }
+                    Ok(Err(error)) => last_error = Some(error.into()),
+                    Err(error) => last_error = Some(error),
+                }
+                next_start = Some(Instant::now()); // no need to wait for the next one's turn
+            }
+        }
+    }
+
+    fn start(&self, addr: &SocketAddr) -> io::Result<OwnedFd> {
+        let family = match addr {
+            SocketAddr::V4(_) => AddressFamily::INET,
+            SocketAddr::V6(_) => AddressFamily::INET6,
+        };
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let socket = socket_with(family, SocketType::STREAM, flags, None)?;
+        if let Some(local) = self.local_addr {
+            bind(&socket, &SocketAddr::new(local, 0))?;
+        }
+        match connect(&socket, addr) {
+            Ok(()) | Err(Errno::INPROGRESS | Errno::INTR) => Ok(socket),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Waits until one of these is ready, or `turn` has come: which ones.
+    fn wait(
+        &self,
+        fds: &[(BorrowedFd<'_>, PollFlags)],
+        turn: Option<Instant>,
+        phase: Phase,
+    ) -> Result<Vec<usize>> {
+        loop {
+            if self.cancel.is_some_and(Cancel::is_cancelled) {
+                return Err(Error::Cancelled);
+            }
+            let now = Instant::now();
+            let remaining = self.until.saturating_duration_since(now);
+            if remaining.is_zero() {
+                return Err(Error::Timeout(phase));
+            }
+            let until_turn = turn.map(|turn| turn.saturating_duration_since(now));
+            if until_turn.is_some_and(|turn| turn.is_zero()) {
+                return Ok(Vec::new());
+            }
+            let timeout = until_turn.map_or(remaining, |turn| turn.min(remaining));
+            let mut polled: Vec<_> = fds
+                .iter()
+                .map(|(fd, events)| PollFd::from_borrowed_fd(*fd, *events))
+                .collect();
+            if let Some(cancel) = self.cancel {
+                polled.push(PollFd::from_borrowed_fd(cancel.as_fd(), PollFlags::IN));
+            }
+            match poll(&mut polled, Timespec::try_from(timeout).ok().as_ref()) {
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(error) => return Err(Error::io(phase, error.into())),
+            }
+            let ready: Vec<_> = (0..fds.len())
+                .filter(|place| !polled[*place].revents().is_empty())
+                .collect();
+            if !ready.is_empty() {
+                return Ok(ready);
+            }
+        }
+    }
 }
 
-fn resolve(host: &str, port: u16, until: Instant) -> Result<Vec<SocketAddr>> {
-    if let Ok(ip) = host.parse::<IpAddr>() {
-        return Ok(vec![SocketAddr::new(ip, port)]);
-    }
-    // The system's resolver cannot be interrupted: a thread waits for it, and is left behind with nothing
-    // but its own memory if it takes too long.
-    let (sender, resolved) = mpsc::sync_channel(1);
-    let name = host.to_owned();
-    thread::Builder::new()
-        .name("wstrand-resolve".into())
-        .spawn(move || {
-            let addrs = (name.as_str(), port).to_socket_addrs();
-            let _ = sender.send(addrs.map(Iterator::collect::<Vec<_>>));
-        })
-        .map_err(|error| Error::io(Phase::Spawn, error))?;
-    let addrs = resolved
-        .recv_timeout(remaining(until, Phase::Resolve)?)
-        .map_err(|_| Error::Timeout(Phase::Resolve))?
-        .map_err(|error| Error::io(Phase::Resolve, error))?;
-    if addrs.is_empty() {
-        let error = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
-        return Err(Error::io(Phase::Resolve, error));
-    }
-    Ok(addrs)
+/// A connected socket, blocking from now on.
+fn finish(socket: OwnedFd) -> io::Result<Socket> {
+    ioctl_fionbio(&socket, false)?;
+    Socket::from_tcp(TcpStream::from(socket))
 }
 
-fn remaining(until: Instant, phase: Phase) -> Result<Duration> {
-    let remaining = until.saturating_duration_since(Instant::now());
-    if remaining.is_zero() {
-        return Err(Error::Timeout(phase));
+/// The addresses with the families by turns, in the resolver's order otherwise (RFC 8305, section 4).
+fn alternate(addrs: Vec<SocketAddr>) -> Vec<SocketAddr> {
+    let first_is_v4 = addrs.first().is_some_and(SocketAddr::is_ipv4);
+    let (first, second): (Vec<_>, Vec<_>) = addrs
+        .into_iter()
+        .partition(|addr| addr.is_ipv4() == first_is_v4);
+    let mut second = second.into_iter();
+    let mut both = Vec::new();
+    for addr in first {
+        both.push(addr);
+        both.extend(second.next());
     }
-    Ok(remaining)
+    both.extend(second);
+    both
+}
+
+/// How long one address has before the next is tried beside it (RFC 8305, section 5).
+const STAGGER: Duration = Duration::from_millis(250);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn families_take_turns_and_keep_their_own_order() {
+        let addr = |text: &str| text.parse::<SocketAddr>().unwrap();
+        let (a, b, c) = (addr("[::1]:1"), addr("[::2]:1"), addr("[::3]:1"));
+        let (x, y) = (addr("1.1.1.1:1"), addr("2.2.2.2:1"));
+        assert_eq!(alternate(vec![a, b, c, x, y]), [a, x, b, y, c]);
+        assert_eq!(alternate(vec![x, y, a]), [x, a, y]);
+        assert_eq!(alternate(vec![]), []);
+    }
 }

@@ -1,5 +1,6 @@
 //! Blocking transport: sockets, and how to reach a peer.
 
+mod cancel;
 pub(crate) mod dial;
 pub(crate) mod http_exchange;
 pub(crate) mod socket;
@@ -7,4 +8,5 @@ mod stream;
 #[cfg(feature = "tls")]
 pub(crate) mod tls;
 
+pub use cancel::Cancel;
 pub(crate) use stream::Stream;
