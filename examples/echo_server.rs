@@ -63,7 +63,9 @@ fn run() -> Result<(), Box<dyn Error>> {
         }
     });
 
-    println!("listening on {scheme}://{}/", server.local_addr());
+    if let Some(addr) = server.local_addr() {
+        println!("listening on {scheme}://{addr}/");
+    }
     server.run(|ws| {
         ws.run(echo);
     })?;

@@ -2,16 +2,16 @@
 
 use std::{
     net::IpAddr,
+    os::{fd::OwnedFd, unix::net::UnixStream},
+    path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use url::Url;
-
 #[cfg(feature = "tls")]
 use crate::ClientTls;
 use crate::{
-    Error, HandshakeError, Misuse, Options, Phase, Receiver, Result, WebSocket,
+    Error, HandshakeError, Misuse, Options, Phase, Proxy, Receiver, Result, WebSocket,
     connection::shared::{Opened, Shared},
     handshake::client::ClientHandshake,
     net::{
@@ -21,6 +21,7 @@ use crate::{
         socket::{Socket, Wait},
     },
     protocol::Role,
+    target::Target,
 };
 
 /// Connects to a `ws://` or `wss://` URL with the default options.
@@ -52,8 +53,17 @@ pub struct Client {
     connect_timeout: Duration,
     cancel: Option<Cancel>,
     local_addr: Option<IpAddr>,
+    proxy: ProxyChoice,
+    max_redirects: u32,
     #[cfg(feature = "tls")]
     tls: ClientTls,
+}
+
+#[derive(Debug, Clone)]
+enum ProxyChoice {
+    None,
+    One(Proxy),
+    Environment,
 }
 
 impl Client {
@@ -66,6 +76,8 @@ impl Client {
             connect_timeout: Duration::from_secs(20),
             cancel: None,
             local_addr: None,
+            proxy: ProxyChoice::None,
+            max_redirects: 0,
             #[cfg(feature = "tls")]
             tls: ClientTls::new(),
         }
@@ -109,6 +121,26 @@ impl Client {
         self
     }
 
+    /// Goes through this proxy.
+    pub fn proxy(&mut self, proxy: Proxy) -> &mut Self {
+        self.proxy = ProxyChoice::One(proxy);
+        self
+    }
+
+    /// Goes through the proxy that the environment names, if it does: `https_proxy` for `wss://`,
+    /// `http_proxy` for `ws://`, else `all_proxy`, except to hosts in `no_proxy`; in lower case before upper.
+    pub fn proxy_from_environment(&mut self) -> &mut Self {
+        self.proxy = ProxyChoice::Environment;
+        self
+    }
+
+    /// Follows so many redirects; none by default. Never from `wss://` to `ws://`. Where the scheme, host or
+    /// port changes, the URL's user name and password, Authorization and Cookie are left behind.
+    pub fn max_redirects(&mut self, redirects: u32) -> &mut Self {
+        self.max_redirects = redirects;
+        self
+    }
+
     /// Sets how `wss://` servers are verified.
     #[cfg(feature = "tls")]
     pub fn tls(&mut self, tls: ClientTls) -> &mut Self {
@@ -125,41 +157,130 @@ impl Client {
     /// refused ([`Error::refusal`] has its status, header fields and the start of its body) or does not
     /// speak WebSocket.
     pub fn connect(&self, url: &str) -> Result<WebSocket> {
-        self.options.check()?;
-        let wait = Wait::for_duration(self.connect_timeout);
-        let Wait::Until(until) = wait else {
-            return Err(Misuse::Option("connect_timeout must be neither 0 nor endless").into());
-        };
+        let until = self.deadline()?;
+        let mut target = Target::parse(url)?;
+        let mut headers = self.headers.clone();
+        let mut redirects = 0;
+        loop {
+            let error = match self.connect_once(&target, &headers, until) {
+                Ok(ws) => return Ok(ws),
+                Err(error) => error,
+            };
+            let next = error.refusal().and_then(|refusal| target.redirect(refusal));
+            let Some(next) = next.filter(|_| redirects < self.max_redirects) else {
+                return Err(error);
+            };
+            redirects += 1;
+            log::debug!(target: "wstrand", "redirected to {}", next.authority);
+            if !next.is_same_place(&target) {
+                // Whoever is there now is not the one that they were meant for.
+                headers.retain(|(name, _)| {
+                    !["authorization", "cookie"].contains(&name.to_ascii_lowercase().as_str())
+                });
+            }
+            target = next;
+        }
+    }
+
+    /// Connects over a stream socket that is connected already, of whatever family: a `TcpStream`, a
+    /// `UnixStream`, an `OwnedFd`. The URL says what to ask for, and with `wss://` TLS is spoken first. No
+    /// proxy is asked and no redirect followed.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::connect`].
+    pub fn connect_over(&self, socket: impl Into<OwnedFd>, url: &str) -> Result<WebSocket> {
+        let until = self.deadline()?;
         let target = Target::parse(url)?;
+        let handshake = self.handshake(&target, &self.headers)?;
+        let socket = socket.into();
+        // The socket may come from somewhere that left it otherwise.
+        rustix::io::ioctl_fionbio(&socket, false)
+            .map_err(|error| Error::io(Phase::Connect, error.into()))?;
+        self.open(Socket::new(socket), None, &target, &handshake, until)
+    }
+
+    /// Connects to a Unix domain socket. The URL says what to ask for: `ws://localhost/` will do.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::connect`].
+    pub fn connect_unix(&self, path: impl AsRef<Path>, url: &str) -> Result<WebSocket> {
+        let socket = UnixStream::connect(path).map_err(|error| Error::io(Phase::Connect, error))?;
+        self.connect_over(socket, url)
+    }
+
+    fn deadline(&self) -> Result<Instant> {
+        self.options.check()?;
+        match Wait::for_duration(self.connect_timeout) {
+            Wait::Until(until) => Ok(until),
+            _ => Err(Misuse::Option("connect_timeout must be neither 0 nor endless").into()),
+        }
+    }
+
+    fn handshake(&self, target: &Target, headers: &[(String, String)]) -> Result<ClientHandshake> {
         let mut nonce = [0; 16];
         getrandom::fill(&mut nonce).map_err(|error| Error::io(Phase::Handshake, error.into()))?;
+        let mut headers = headers.to_vec();
+        let has_authorization = headers
+            .iter()
+            .any(|(name, _)| name.eq_ignore_ascii_case("authorization"));
+        if let Some(basic) = target.basic.as_ref().filter(|_| !has_authorization) {
+            headers.push(("Authorization".to_owned(), format!("Basic {basic}")));
+        }
         let handshake = ClientHandshake::new(
             &target.authority,
             &target.path_and_query,
             &self.subprotocols,
-            &self.headers,
+            &headers,
             nonce,
         )?;
-        self.open(&target, &handshake, until)
+        Ok(handshake)
     }
 
-    fn open(
+    fn connect_once(
         &self,
         target: &Target,
-        handshake: &ClientHandshake,
+        headers: &[(String, String)],
         until: Instant,
     ) -> Result<WebSocket> {
+        let handshake = self.handshake(target, headers)?;
+        let from_environment;
+        let proxy = match &self.proxy {
+            ProxyChoice::None => None,
+            ProxyChoice::One(proxy) => Some(proxy),
+            ProxyChoice::Environment => {
+                from_environment =
+                    Proxy::from_environment(target.is_secure, &target.host, target.port)?;
+                from_environment.as_ref()
+            }
+        };
         let dial = Dial {
             until,
             cancel: self.cancel.as_ref(),
             local_addr: self.local_addr,
         };
-        let socket = Arc::new(dial.connect(&target.host, target.port)?);
+        let socket = match proxy {
+            None => dial.connect(&target.host, target.port)?,
+            Some(proxy) => dial.connect(&proxy.host, proxy.port)?,
+        };
+        self.open(socket, proxy, target, &handshake, until)
+    }
+
+    fn open(
+        &self,
+        socket: Socket,
+        proxy: Option<&Proxy>,
+        target: &Target,
+        handshake: &ClientHandshake,
+        until: Instant,
+    ) -> Result<WebSocket> {
+        let socket = Arc::new(socket);
         let Some(cancel) = &self.cancel else {
-            return self.open_over(socket, target, handshake, until);
+            return self.shake_hands(socket, proxy, target, handshake, until);
         };
         cancel.watch(&socket)?;
-        let opened = self.open_over(socket.clone(), target, handshake, until);
+        let opened = self.shake_hands(socket.clone(), proxy, target, handshake, until);
         cancel.let_go(&socket);
         match opened {
             Err(_) if cancel.is_cancelled() => Err(Error::Cancelled),
@@ -167,26 +288,36 @@ impl Client {
         }
     }
 
-    fn open_over(
+    fn shake_hands(
         &self,
         socket: Arc<Socket>,
+        proxy: Option<&Proxy>,
         target: &Target,
         handshake: &ClientHandshake,
         until: Instant,
     ) -> Result<WebSocket> {
         let wait = Wait::Until(until);
+        let max_head_bytes = self.options.max_head_bytes;
+        let mut socket = Stream::Plain(socket);
+        if let Some(proxy) = proxy {
+            socket = proxy.open(
+                socket,
+                (&target.host, target.port),
+                max_head_bytes,
+                #[cfg(feature = "tls")]
+                &self.tls,
+                wait,
+            )?;
+        }
         let socket = match target.is_secure {
-            false => Stream::plain(socket),
+            false => socket,
             #[cfg(feature = "tls")]
-            true => {
-                let session = self.tls.connect(&target.host, &socket, wait)?;
-                Stream::tls(socket, session)
-            }
+            true => self.tls.connect(&target.host, socket, wait)?,
             #[cfg(not(feature = "tls"))]
             true => return Err(Misuse::Url("is wss://, which needs the feature `tls`").into()),
         };
-        http_exchange::write(&socket, handshake.request(), wait)?;
-        let head = http_exchange::read_head(&socket, self.options.max_head_bytes, wait)?;
+        http_exchange::write(&socket, handshake.request(), wait, Phase::Handshake)?;
+        let head = http_exchange::read_head(&socket, max_head_bytes, wait, Phase::Handshake)?;
         let accepted = match handshake.judge(head.head()) {
             Ok(accepted) => accepted,
             Err(HandshakeError::Status(mut refusal)) => {
@@ -213,152 +344,5 @@ impl Client {
 impl Default for Client {
     fn default() -> Self {
         Self::new()
-    }
-}
-
-/// What a URL says (RFC 6455, section 3).
-#[derive(Debug, PartialEq, Eq)]
-struct Target {
-    is_secure: bool,
-    host: String,
-    port: u16,
-    /// What goes into the Host header.
-    authority: String,
-    path_and_query: String,
-}
-
-impl Target {
-    fn parse(url: &str) -> Result<Self, Misuse> {
-        // The URL parser would drop some of these without a word.
-        if url.bytes().any(|byte| byte <= b' ' || byte == 0x7f) {
-            return Err(Misuse::Url("has a blank or a control character"));
-        }
-        // It would also make a host of the first thing it finds behind any number of slashes.
-        let no_host = || Misuse::Url("has no host");
-        let (_, rest) = url.split_once("://").ok_or_else(no_host)?;
-        if rest.starts_with(['/', '\\']) {
-            return Err(no_host());
-        }
-        let url = Url::parse(url).map_err(|_| Misuse::Url("cannot be parsed"))?;
-        let is_secure = match url.scheme() {
-            "ws" => false,
-            "wss" => true,
-            _ => return Err(Misuse::Url("must begin with ws:// or wss://")),
-        };
-        // "Fragment identifiers are meaningless … and MUST NOT be used" (RFC 6455, section 3).
-        if url.fragment().is_some() {
-            return Err(Misuse::Url("has a fragment"));
-        }
-        if !url.username().is_empty() || url.password().is_some() {
-            return Err(Misuse::Url(
-                "has a user name or password: set an Authorization header",
-            ));
-        }
-        let host = url.host_str().unwrap_or_default();
-        let port = url.port_or_known_default().unwrap_or_default();
-        if host.is_empty() {
-            return Err(no_host());
-        }
-        if port == 0 {
-            return Err(Misuse::Url("has port 0"));
-        }
-        // The default port is left out, as browsers do.
-        let authority = match url.port() {
-            Some(port) => format!("{host}:{port}"),
-            None => host.to_owned(),
-        };
-        let mut path_and_query = url.path().to_owned();
-        if let Some(query) = url.query() {
-            path_and_query.push('?');
-            path_and_query.push_str(query);
-        }
-        Ok(Self {
-            is_secure,
-            host: host.trim_matches(['[', ']']).to_owned(),
-            port,
-            authority,
-            path_and_query,
-        })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn urls_are_taken_apart() {
-        let cases = [
-            ("ws://example.com", "example.com", 80, "example.com", "/"),
-            (
-                "ws://example.com:80/a",
-                "example.com",
-                80,
-                "example.com",
-                "/a",
-            ),
-            (
-                "WS://EXAMPLE.com:8080/?q=1",
-                "example.com",
-                8080,
-                "example.com:8080",
-                "/?q=1",
-            ),
-            (
-                "ws://127.0.0.1:9/x%20y?z",
-                "127.0.0.1",
-                9,
-                "127.0.0.1:9",
-                "/x%20y?z",
-            ),
-            ("ws://[::1]:9001/", "::1", 9001, "[::1]:9001", "/"),
-            (
-                "ws://bücher.example/ü",
-                "xn--bcher-kva.example",
-                80,
-                "xn--bcher-kva.example",
-                "/%C3%BC",
-            ),
-        ];
-        for (url, host, port, authority, path_and_query) in cases {
-            let expected = Target {
-                host: host.into(),
-                port,
-                authority: authority.into(),
-                path_and_query: path_and_query.into(),
-            };
-            assert_eq!(Target::parse(url), Ok(expected), "{url}");
-        }
-    }
-
-    #[test]
-    fn urls_that_cannot_be_used_say_why() {
-        for url in [
-            "",
-            "ws://",
-            "example.com",
-            "http://example.com",
-            "ftp://x",
-            "ws:///path",
-            "ws:host",
-            "ws://\\host/",
-            "ws://host:0/",
-            "ws://host:65536/",
-            "ws://host:x/",
-            "ws://host/#fragment",
-            "ws://host/#",
-            "ws://user@host/",
-            "ws://user:secret@host/",
-            "ws://ho st/",
-            "ws://host/a b",
-            "ws://host/a\r\nX: y",
-            "ws://host/\t",
-            "ws://host\u{7f}/",
-            " ws://host/",
-            "ws://[::1/",
-            "wss://host/",
-        ] {
-            assert!(matches!(Target::parse(url), Err(Misuse::Url(_))), "{url:?}");
-        }
     }
 }

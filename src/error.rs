@@ -52,6 +52,10 @@ pub enum Error {
     #[error("{0}: deadline passed")]
     Timeout(Phase),
 
+    /// The proxy did not open a way to the server.
+    #[error("proxy: {0}")]
+    Proxy(Box<ProxyError>),
+
     /// The attempt to connect was given up through its [`Cancel`](crate::Cancel).
     #[error("cancelled")]
     Cancelled,
@@ -73,6 +77,8 @@ pub enum Phase {
     Resolve,
     /// Connecting the socket.
     Connect,
+    /// Asking the proxy.
+    Proxy,
     /// The TLS handshake.
     Tls,
     /// The HTTP exchange that opens the connection.
@@ -178,6 +184,21 @@ pub enum HandshakeError {
     Ended,
 }
 
+/// Why a proxy did not open a way to the server.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProxyError {
+    /// It answered CONNECT with another status than 2xx: 407 asks for credentials.
+    #[error("answered {}", .0.status)]
+    Status(Box<Refusal>),
+    /// It did not answer in HTTP.
+    #[error("{0}")]
+    Http(HandshakeError),
+    /// It refused in SOCKS5, or does not speak it; the text says what it does.
+    #[error("SOCKS5: it {0}")]
+    Socks(&'static str),
+}
+
 /// A server's answer that is not 101.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -212,6 +233,9 @@ pub enum Misuse {
     /// The URL cannot be used; the text says why.
     #[error("URL: {0}")]
     Url(&'static str),
+    /// The proxy's URL cannot be used; the text says why.
+    #[error("proxy URL {0}")]
+    Proxy(&'static str),
     /// The header field's name or value is not allowed, or the handshake owns it.
     #[error("header {0:?} cannot be set: not a valid field, or one that the handshake owns")]
     Header(String),
@@ -243,11 +267,15 @@ impl Error {
         matches!(self, Self::Timeout(_))
     }
 
-    /// The HTTP answer of a server that refused the opening handshake.
+    /// The HTTP answer of a server that refused the opening handshake, or of a proxy that refused CONNECT.
     pub fn refusal(&self) -> Option<&Refusal> {
         match self {
             Self::Handshake(error) => match &**error {
                 HandshakeError::Status(refusal) => Some(refusal),
+                _ => None,
+            },
+            Self::Proxy(error) => match &**error {
+                ProxyError::Status(refusal) => Some(refusal),
                 _ => None,
             },
             _ => None,
@@ -273,6 +301,12 @@ impl From<Misuse> for Error {
     }
 }
 
+impl From<ProxyError> for Error {
+    fn from(error: ProxyError) -> Self {
+        Self::Proxy(Box::new(error))
+    }
+}
+
 impl From<HandshakeError> for Error {
     fn from(error: HandshakeError) -> Self {
         Self::Handshake(Box::new(error))
@@ -284,6 +318,7 @@ impl fmt::Display for Phase {
         f.write_str(match self {
             Self::Resolve => "resolve",
             Self::Connect => "connect",
+            Self::Proxy => "proxy",
             Self::Tls => "TLS handshake",
             Self::Handshake => "opening handshake",
             Self::Receive => "receive",

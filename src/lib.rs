@@ -68,7 +68,9 @@ mod message;
 mod net;
 mod options;
 mod protocol;
+mod proxy;
 mod server;
+mod target;
 #[cfg(feature = "tls")]
 mod tls;
 mod watchdog;
@@ -80,13 +82,15 @@ pub use connection::{
     Event, Handler, MessageWriter, Messages, ReadyState, Receiver, Sender, WebSocket,
 };
 pub use error::{
-    CloseInfo, Error, HandshakeError, HeaderProblem, Misuse, Phase, Refusal, Result, TlsError,
+    CloseInfo, Error, HandshakeError, HeaderProblem, Misuse, Phase, ProxyError, Refusal, Result,
+    TlsError,
 };
 pub use handshake::{Acceptance, Answer, Request, Response};
 pub use message::{Message, MessageKind, OwnedMessage};
 pub use net::Cancel;
 pub use options::Options;
 pub use protocol::{ProtocolError, close::code as close_code};
+pub use proxy::Proxy;
 pub use server::{Server, ServerHandle};
 #[cfg(feature = "tls")]
 pub use tls::{ClientTls, Identity, TlsVersion};

@@ -2,14 +2,15 @@
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
-    fmt, io,
+    fmt, fs, io,
     io::Write as _,
-    net::{Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs},
+    net::{SocketAddr, TcpListener, ToSocketAddrs},
     os::{
-        fd::{AsFd, BorrowedFd},
-        unix::net::UnixStream,
+        fd::{AsFd, BorrowedFd, OwnedFd},
+        unix::net::{UnixListener, UnixStream},
     },
     panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak},
     thread::{self, JoinHandle, ThreadId},
     time::{Duration, Instant},
@@ -18,7 +19,8 @@ use std::{
 use http::StatusCode;
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
-    io::Errno,
+    io::{Errno, ioctl_fionbio},
+    net::{Shutdown, SocketFlags, accept_with, getsockname},
 };
 
 use crate::{
@@ -57,8 +59,8 @@ use crate::{Identity, net::tls::TlsSession};
 /// By default pages of other origins are refused (RFC 6455, section 10.2), 1,024 connections are served at
 /// once and the next ones get status 503, and an opening handshake may take 10 s.
 pub struct Server {
-    listener: TcpListener,
-    local_addr: SocketAddr,
+    listener: OwnedFd,
+    local_addr: Option<SocketAddr>,
     config: Config,
     control: Arc<Control>,
     woken: UnixStream,
@@ -67,7 +69,7 @@ pub struct Server {
 /// A handle to a running server: to stop it, and to look at it. Clone it, and use it from any thread.
 #[derive(Clone)]
 pub struct ServerHandle {
-    local_addr: SocketAddr,
+    local_addr: Option<SocketAddr>,
     control: Arc<Control>,
 }
 
@@ -146,21 +148,47 @@ impl Server {
             .and_then(Self::from_listener)
     }
 
-    /// Serves a socket that is listening already.
+    /// Binds a Unix domain socket. A socket of that name that nobody listens on any more is replaced; the name
+    /// stays behind when the server has stopped.
     ///
     /// # Errors
     ///
     /// [`Error::Io`] with [`Phase::Bind`].
-    pub fn from_listener(listener: TcpListener) -> Result<Self> {
+    pub fn bind_unix(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let bind = || UnixListener::bind(path);
+        let listener = bind().or_else(|error| {
+            let refused = |error: io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
+            let is_left_over = error.kind() == io::ErrorKind::AddrInUse
+                && UnixStream::connect(path).is_err_and(refused);
+            if !is_left_over {
+                return Err(error);
+            }
+            fs::remove_file(path)?;
+            bind()
+        });
+        listener
+            .map_err(|error| Error::io(Phase::Bind, error))
+            .and_then(Self::from_listener)
+    }
+
+    /// Serves a stream socket of whatever family that is listening already: a `TcpListener`, a
+    /// `UnixListener`, an `OwnedFd`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] with [`Phase::Bind`].
+    pub fn from_listener(listener: impl Into<OwnedFd>) -> Result<Self> {
+        let listener = listener.into();
         let prepare = || -> io::Result<Self> {
             // The accept loop must not block where a client was there and is gone again.
-            listener.set_nonblocking(true)?;
+            ioctl_fionbio(&listener, true)?;
             // The standard library asks for 128, too few for a rush; the system caps it (somaxconn).
             rustix::net::listen(&listener, BACKLOG)?;
             let (waker, woken) = UnixStream::pair()?;
             waker.set_nonblocking(true)?;
             Ok(Self {
-                local_addr: listener.local_addr()?,
+                local_addr: getsockname(&listener)?.try_into().ok(),
                 listener,
                 config: Config::default(),
                 control: Arc::new(Control {
@@ -176,8 +204,9 @@ impl Server {
         prepare().map_err(|error| Error::io(Phase::Bind, error))
     }
 
-    /// The address that the server is bound to, with the port that was found for port 0.
-    pub fn local_addr(&self) -> SocketAddr {
+    /// The address that the server is bound to, with the port that was found for port 0; `None` for a Unix
+    /// domain socket.
+    pub fn local_addr(&self) -> Option<SocketAddr> {
         self.local_addr
     }
 
@@ -344,8 +373,8 @@ impl Server {
 }
 
 impl ServerHandle {
-    /// The address that the server is bound to.
-    pub fn local_addr(&self) -> SocketAddr {
+    /// The address that the server is bound to; `None` for a Unix domain socket.
+    pub fn local_addr(&self) -> Option<SocketAddr> {
         self.local_addr
     }
 
@@ -470,12 +499,13 @@ impl Control {
             let acceptor = self.acceptor.lock();
             let acceptor = acceptor.unwrap_or_else(PoisonError::into_inner).clone();
             if let Some(acceptor) = acceptor {
-                let session = TlsSession::accept(&acceptor, &socket, wait)?;
-                return Ok(Stream::tls(socket, session));
+                let below = Stream::Plain(socket);
+                let session = TlsSession::accept(&acceptor, &below, wait)?;
+                return Ok(Stream::Tls(Box::new(below), session));
             }
         }
         let _ = wait;
-        Ok(Stream::plain(socket))
+        Ok(Stream::Plain(socket))
     }
 
     fn is_stopping(&self) -> bool {
@@ -484,7 +514,7 @@ impl Control {
 
     fn accept(
         self: &Arc<Self>,
-        listener: &TcpListener,
+        listener: &OwnedFd,
         woken: &UnixStream,
         config: &Arc<Config>,
         serve: &Arc<Serve>,
@@ -500,23 +530,24 @@ impl Control {
                 return Ok(());
             }
             turned_away.let_go();
-            let accepted = listener.accept().map(|(tcp, _)| tcp);
-            let shortage = match accepted {
-                Ok(tcp) => match self.admit(tcp, config, serve, &mut turned_away) {
-                    Ok(()) => {
-                        back_off = FIRST_BACK_OFF;
-                        continue;
+            let shortage = match accept_with(listener, SocketFlags::CLOEXEC) {
+                Ok(socket) => {
+                    match self.admit(Socket::new(socket), config, serve, &mut turned_away) {
+                        Ok(()) => {
+                            back_off = FIRST_BACK_OFF;
+                            continue;
+                        }
+                        Err(error) => error,
                     }
-                    Err(error) => error,
-                },
-                Err(error) => match Errno::from_io_error(&error) {
-                    Some(Errno::BADF | Errno::INVAL | Errno::NOTSOCK) => {
-                        return Err(Error::io(Phase::Accept, error));
-                    }
-                    Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => error,
-                    // Nobody is there after all, or gone again: the next, please.
-                    _ => continue,
-                },
+                }
+                Err(error @ (Errno::BADF | Errno::INVAL | Errno::NOTSOCK)) => {
+                    return Err(Error::io(Phase::Accept, error.into()));
+                }
+                Err(error @ (Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM)) => {
+                    error.into()
+                }
+                // Nobody is there after all, or gone again: the next, please.
+                Err(_) => continue,
             };
             // Out of descriptors, memory or threads: to try again at once would only burn the processor.
             log::warn!(target: "wstrand", "cannot accept, waiting {back_off:?}: {shortage}");
@@ -532,7 +563,7 @@ impl Control {
     /// No thread can be started; the client has been told.
     fn admit(
         self: &Arc<Self>,
-        tcp: TcpStream,
+        socket: Socket,
         config: &Arc<Config>,
         serve: &Arc<Serve>,
         turned_away: &mut TurnedAway,
@@ -546,7 +577,7 @@ impl Control {
             drop(state);
             join(finished);
             log::debug!(target: "wstrand", "turned a connection away: max_connections is reached");
-            turned_away.add(tcp);
+            turned_away.add(socket);
             return Ok(());
         }
         state.last_id += 1;
@@ -560,17 +591,17 @@ impl Control {
             id,
         });
         // If the thread cannot be started, the connection is still here.
-        let tcp = Arc::new(Mutex::new(Some(tcp)));
-        let take = |tcp: &Mutex<Option<TcpStream>>| tcp.lock().ok().and_then(|mut tcp| tcp.take());
-        let (own_tcp, control) = (tcp.clone(), self.clone());
+        let socket = Arc::new(Mutex::new(Some(socket)));
+        let take = |socket: &Mutex<Option<Socket>>| socket.lock().ok()?.take();
+        let (own_socket, control) = (socket.clone(), self.clone());
         let (config, serve) = (config.clone(), serve.clone());
         let spawned = thread::Builder::new()
             .name("wstrand".into())
             .stack_size(config.stack_bytes)
             .spawn(move || {
                 let _leaving = Leaving { control, id };
-                if let Some(tcp) = take(&own_tcp) {
-                    on_library_thread(|| serve_connection(tcp, tenancy, &config, &*serve));
+                if let Some(socket) = take(&own_socket) {
+                    on_library_thread(|| serve_connection(socket, tenancy, &config, &*serve));
                 }
             });
         match spawned {
@@ -584,8 +615,8 @@ impl Control {
                 Ok(())
             }
             Err(error) => {
-                if let Some(tcp) = take(&tcp) {
-                    turned_away.add(tcp);
+                if let Some(socket) = take(&socket) {
+                    turned_away.add(socket);
                 }
                 Err(error)
             }
@@ -653,21 +684,19 @@ impl Drop for Leaving {
 /// input destroys what was written.
 #[derive(Default)]
 struct TurnedAway {
-    sockets: VecDeque<(Instant, TcpStream)>,
+    sockets: VecDeque<(Instant, Socket)>,
 }
 
 impl TurnedAway {
-    fn add(&mut self, mut tcp: TcpStream) {
+    fn add(&mut self, socket: Socket) {
         let answer = Response::new(StatusCode::SERVICE_UNAVAILABLE).to_bytes(false);
-        let told = tcp
-            .set_nonblocking(true)
-            .and_then(|()| tcp.write_all(&answer))
-            .and_then(|()| tcp.shutdown(Shutdown::Write));
-        if told.is_ok() {
+        if socket.send(&answer, Wait::Never).is_ok() {
+            socket.shutdown(Shutdown::Write);
             if self.sockets.len() == MOST_TURNED_AWAY {
                 self.sockets.pop_front();
             }
-            self.sockets.push_back((Instant::now() + TIME_TO_READ, tcp));
+            self.sockets
+                .push_back((Instant::now() + TIME_TO_READ, socket));
         }
     }
 
@@ -684,24 +713,28 @@ impl TurnedAway {
     }
 }
 
-fn serve_connection(tcp: TcpStream, tenancy: Arc<Tenancy>, config: &Config, serve: &Serve) {
-    match open(tcp, tenancy, config) {
+fn serve_connection(socket: Socket, tenancy: Arc<Tenancy>, config: &Config, serve: &Serve) {
+    match open(socket, tenancy, config) {
         Ok(ws) => serve(ws),
         Err(error) => log::debug!(target: "wstrand", "refused a connection: {error}"),
     }
 }
 
 /// The opening handshake (RFC 6455, section 4.2).
-fn open(tcp: TcpStream, tenancy: Arc<Tenancy>, config: &Config) -> Result<WebSocket> {
+fn open(socket: Socket, tenancy: Arc<Tenancy>, config: &Config) -> Result<WebSocket> {
     let wait = Wait::for_duration(config.handshake_timeout);
-    let socket = Socket::from_tcp(tcp).map_err(|error| Error::io(Phase::Handshake, error))?;
     let socket = Arc::new(socket);
     if tenancy.set(|tenant| tenant.socket = Arc::downgrade(&socket)) != Stage::Accepting {
         return Err(HandshakeError::Ended.into());
     }
     let stream = tenancy.control.secure(socket, wait);
     let socket = Arc::new(stream?);
-    let head = http_exchange::read_head(&socket, config.options.max_head_bytes, wait);
+    let head = http_exchange::read_head(
+        &socket,
+        config.options.max_head_bytes,
+        wait,
+        Phase::Handshake,
+    );
     let head = head.inspect_err(|error| refuse(&socket, error, wait))?;
     let request = server::parse(head.head()).map_err(Error::from);
     let mut request = request.inspect_err(|error| refuse(&socket, error, wait))?;
@@ -714,7 +747,7 @@ fn open(tcp: TcpStream, tenancy: Arc<Tenancy>, config: &Config) -> Result<WebSoc
         Ok(Decision::Respond(response)) => {
             // Whether it arrives is the client's business.
             let answer = response.to_bytes(request.method() == "HEAD");
-            let _ = http_exchange::write(&socket, &answer, wait);
+            let _ = http_exchange::write(&socket, &answer, wait, Phase::Handshake);
             http_exchange::hang_up(&socket);
             return Err(HandshakeError::Answered(response.status()).into());
         }
@@ -724,7 +757,7 @@ fn open(tcp: TcpStream, tenancy: Arc<Tenancy>, config: &Config) -> Result<WebSoc
             return Err(error);
         }
     };
-    http_exchange::write(&socket, &answer, wait)?;
+    http_exchange::write(&socket, &answer, wait, Phase::Handshake)?;
     let opened = Opened {
         subprotocol,
         headers: request.headers().clone(),
@@ -790,7 +823,7 @@ fn refuse(socket: &Stream, error: &Error, wait: Wait) {
     match error {
         Error::Handshake(error) if !matches!(**error, HandshakeError::Ended) => {
             // Whether it arrives is the client's business.
-            let _ = http_exchange::write(socket, &server::refuse(error), wait);
+            let _ = http_exchange::write(socket, &server::refuse(error), wait, Phase::Handshake);
             http_exchange::hang_up(socket);
         }
         _ => socket.shutdown(),

@@ -12,10 +12,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     Error, Result,
-    net::{
-        socket::{Socket, Wait},
-        tls::TlsSession,
-    },
+    net::{Stream, socket::Wait, tls::TlsSession},
 };
 
 /// How a client verifies the server, and what it shows of itself.
@@ -130,8 +127,8 @@ impl ClientTls {
         self
     }
 
-    /// Shakes hands with `host` over a connected socket.
-    pub(crate) fn connect(&self, host: &str, socket: &Socket, wait: Wait) -> Result<TlsSession> {
+    /// Shakes hands with `host`.
+    pub(crate) fn connect(&self, host: &str, below: Stream, wait: Wait) -> Result<Stream> {
         if self.accept_invalid_certs {
             log::warn!(target: "wstrand", "connecting to {host} without verifying its certificate");
         } else if self.accept_invalid_hostnames {
@@ -144,7 +141,7 @@ impl ClientTls {
                 self.connector.get_or_init(|| connector)
             }
         };
-        let session = TlsSession::connect(connector, host, socket, wait)?;
+        let session = TlsSession::connect(connector, host, &below, wait)?;
         if !self.pins.is_empty() {
             let certificate = session.peer_certificate().unwrap_or_default();
             let digest: [u8; 32] = Sha256::digest(&certificate).into();
@@ -154,7 +151,7 @@ impl ClientTls {
                 ));
             }
         }
-        Ok(session)
+        Ok(Stream::Tls(Box::new(below), session))
     }
 
     fn build(&self) -> Result<TlsConnector> {

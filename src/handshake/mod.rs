@@ -15,6 +15,7 @@ pub(crate) mod fields;
 mod grammar;
 pub(crate) mod head;
 pub(crate) mod origin;
+pub(crate) mod proxy;
 mod response;
 pub(crate) mod server;
 

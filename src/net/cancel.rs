@@ -2,7 +2,6 @@
 
 use std::{
     fmt,
-    net::Shutdown,
     os::{
         fd::{AsFd, BorrowedFd},
         unix::net::UnixStream,
@@ -12,6 +11,8 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
 };
+
+use rustix::net::Shutdown;
 
 use crate::{Error, Phase, Result, net::socket::Socket};
 

@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs},
+    net::{IpAddr, SocketAddr, ToSocketAddrs},
     os::{
         fd::{AsFd, BorrowedFd, OwnedFd},
         unix::net::UnixStream,
@@ -189,7 +189,7 @@ impl Dial<'_> {
 /// A connected socket, blocking from now on.
 fn finish(socket: OwnedFd) -> io::Result<Socket> {
     ioctl_fionbio(&socket, false)?;
-    Socket::from_tcp(TcpStream::from(socket))
+    Ok(Socket::new(socket))
 }
 
 /// The addresses with the families by turns, in the resolver's order otherwise (RFC 8305, section 4).

@@ -13,7 +13,12 @@ use crate::{
 /// # Errors
 ///
 /// [`HandshakeError::Ended`] if the stream ends first; what makes it no head; a timeout.
-pub(crate) fn read_head(socket: &Stream, max_head_bytes: usize, wait: Wait) -> Result<HeadBuffer> {
+pub(crate) fn read_head(
+    socket: &Stream,
+    max_head_bytes: usize,
+    wait: Wait,
+    phase: Phase,
+) -> Result<HeadBuffer> {
     let mut head = HeadBuffer::new(max_head_bytes);
     let mut buffer = Vec::with_capacity(READ);
     loop {
@@ -25,18 +30,40 @@ pub(crate) fn read_head(socket: &Stream, max_head_bytes: usize, wait: Wait) -> R
                     return Ok(head);
                 }
             }
-            Err(error) => return Err(timeout_or_io(error)),
+            Err(error) => return Err(timeout_or_io(error, phase)),
         }
     }
 }
 
 /// Writes all of `bytes`.
-pub(crate) fn write(socket: &Stream, bytes: &[u8], wait: Wait) -> Result<()> {
+pub(crate) fn write(socket: &Stream, bytes: &[u8], wait: Wait, phase: Phase) -> Result<()> {
     match socket.send(bytes, wait) {
         Ok(sent) if sent == bytes.len() => Ok(()),
-        Ok(_) => Err(Error::Timeout(Phase::Handshake)),
-        Err(error) => Err(timeout_or_io(error)),
+        Ok(_) => Err(Error::Timeout(phase)),
+        Err(error) => Err(timeout_or_io(error, phase)),
     }
+}
+
+/// Reads until `received` holds so many bytes, or more.
+pub(crate) fn read_bytes(
+    socket: &Stream,
+    received: &mut Vec<u8>,
+    len: usize,
+    wait: Wait,
+    phase: Phase,
+) -> Result<()> {
+    while received.len() < len {
+        received.reserve(READ);
+        match socket.receive_data(received, wait) {
+            Ok(1..) => {}
+            Ok(0) => {
+                let error = std::io::ErrorKind::UnexpectedEof.into();
+                return Err(Error::io(phase, error));
+            }
+            Err(error) => return Err(timeout_or_io(error, phase)),
+        }
+    }
+    Ok(())
 }
 
 /// Reads what there is of a body, for an error report: up to 4 KiB, and no longer than a second.
@@ -80,10 +107,10 @@ pub(crate) fn hang_up(socket: &Stream) {
     socket.shutdown();
 }
 
-fn timeout_or_io(error: std::io::Error) -> Error {
+fn timeout_or_io(error: std::io::Error, phase: Phase) -> Error {
     match error.kind() {
-        std::io::ErrorKind::WouldBlock => Error::Timeout(Phase::Handshake),
-        _ => Error::io(Phase::Handshake, error),
+        std::io::ErrorKind::WouldBlock => Error::Timeout(phase),
+        _ => Error::io(phase, error),
     }
 }
 

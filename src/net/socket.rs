@@ -5,20 +5,24 @@
 
 use std::{
     io::{self, IoSlice},
-    net::{Shutdown, SocketAddr, TcpStream},
+    net::SocketAddr,
+    os::fd::OwnedFd,
     time::{Duration, Instant},
 };
 
 use rustix::{
     buffer::spare_capacity,
     event::{PollFd, PollFlags, Timespec, poll},
-    net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, send, sendmsg},
+    net::{
+        RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, getpeername, getsockname, recv, send,
+        sendmsg, shutdown, sockopt,
+    },
 };
 
 /// A connected socket. All methods may be called from any thread, at the same time.
 #[derive(Debug)]
 pub(crate) struct Socket {
-    tcp: TcpStream,
+    fd: OwnedFd,
 }
 
 /// How long a call may wait.
@@ -64,18 +68,23 @@ impl Wait {
 }
 
 impl Socket {
-    pub(crate) fn from_tcp(tcp: TcpStream) -> io::Result<Self> {
-        // Small messages must not wait for each other's acknowledgement.
-        tcp.set_nodelay(true)?;
-        Ok(Self { tcp })
+    /// A connected stream socket of any family, in blocking mode.
+    pub(crate) fn new(fd: OwnedFd) -> Self {
+        // Small messages must not wait for each other's acknowledgement, and a connection on which nothing
+        // is sent must not outlive its peer for ever. Sockets that are not TCP have no such options.
+        let _ = sockopt::set_tcp_nodelay(&fd, true);
+        let _ = sockopt::set_socket_keepalive(&fd, true);
+        Self { fd }
     }
 
+    /// The peer's address, if it is one of the Internet's.
     pub(crate) fn peer_addr(&self) -> Option<SocketAddr> {
-        self.tcp.peer_addr().ok()
+        getpeername(&self.fd).ok()??.try_into().ok()
     }
 
+    /// Our own address, if it is one of the Internet's.
     pub(crate) fn local_addr(&self) -> Option<SocketAddr> {
-        self.tcp.local_addr().ok()
+        getsockname(&self.fd).ok()?.try_into().ok()
     }
 
     /// Appends what has arrived to `buffer`, as much as fits without growing, which must be something.
@@ -93,7 +102,7 @@ impl Socket {
             _ => RecvFlags::DONTWAIT,
         };
         loop {
-            match recv(&self.tcp, spare_capacity(buffer), flags) {
+            match recv(&self.fd, spare_capacity(buffer), flags) {
                 Ok((len, _)) => return Ok(len),
                 Err(rustix::io::Errno::INTR) => {}
                 Err(rustix::io::Errno::AGAIN) if wait != Wait::Never => {
@@ -121,13 +130,13 @@ impl Socket {
         let all = first.len() + second.len();
         while first.len() + second.len() > 0 {
             let sent = if second.is_empty() {
-                send(&self.tcp, first, FLAGS)
+                send(&self.fd, first, FLAGS)
             } else if first.is_empty() {
-                send(&self.tcp, second, FLAGS)
+                send(&self.fd, second, FLAGS)
             } else {
                 let pieces = [IoSlice::new(first), IoSlice::new(second)];
                 sendmsg(
-                    &self.tcp,
+                    &self.fd,
                     &pieces,
                     &mut SendAncillaryBuffer::default(),
                     FLAGS,
@@ -169,7 +178,7 @@ impl Socket {
             }
             // A time that the system's clock type cannot hold is for ever.
             let timeout = remaining.and_then(|remaining| Timespec::try_from(remaining).ok());
-            match poll(&mut [PollFd::new(&self.tcp, events)], timeout.as_ref()) {
+            match poll(&mut [PollFd::new(&self.fd, events)], timeout.as_ref()) {
                 Ok(0) | Err(rustix::io::Errno::INTR) => {}
                 Ok(_) => return Ok(()),
                 Err(error) => return Err(error.into()),
@@ -180,13 +189,17 @@ impl Socket {
     /// Ends one direction or both. Wakes whoever is blocked in [`Self::receive`] or [`Self::send`].
     pub(crate) fn shutdown(&self, how: Shutdown) {
         // A socket that is not connected any more is as good as shut down.
-        let _ = self.tcp.shutdown(how);
+        let _ = shutdown(&self.fd, how);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::{net::TcpListener, sync::mpsc, thread};
+    use std::{
+        net::{TcpListener, TcpStream},
+        sync::mpsc,
+        thread,
+    };
 
     use super::*;
 
@@ -194,10 +207,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let one = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (other, _) = listener.accept().unwrap();
-        (
-            Socket::from_tcp(one).unwrap(),
-            Socket::from_tcp(other).unwrap(),
-        )
+        (Socket::new(one.into()), Socket::new(other.into()))
     }
 
     #[test]

@@ -1,13 +1,11 @@
-//! What a connection runs over: a socket, plain or under TLS.
+//! What a connection runs over: a socket, or TLS over another stream.
 //!
 //! Any number of threads may use it, but only one at a time may receive and only one at a time may send or
 //! flush: a connection's receiver, and whoever has the writer's role.
 
-use std::{
-    io,
-    net::{Shutdown, SocketAddr},
-    sync::Arc,
-};
+use std::{io, net::SocketAddr, sync::Arc};
+
+use rustix::net::Shutdown;
 
 use crate::net::socket::{Socket, Wait};
 #[cfg(feature = "tls")]
@@ -15,35 +13,29 @@ use crate::net::tls::TlsSession;
 
 /// A connected byte stream.
 #[derive(Debug)]
-pub(crate) struct Stream {
-    socket: Arc<Socket>,
+pub(crate) enum Stream {
+    Plain(Arc<Socket>),
+    /// The session, and what its ciphertext travels over: a socket, or another session's data where a proxy
+    /// is reached by TLS.
     #[cfg(feature = "tls")]
-    tls: Option<TlsSession>,
+    Tls(Box<Stream>, TlsSession),
 }
 
 impl Stream {
-    pub(crate) fn plain(socket: Arc<Socket>) -> Self {
-        Self {
-            socket,
+    fn socket(&self) -> &Socket {
+        match self {
+            Self::Plain(socket) => socket,
             #[cfg(feature = "tls")]
-            tls: None,
-        }
-    }
-
-    #[cfg(feature = "tls")]
-    pub(crate) fn tls(socket: Arc<Socket>, session: TlsSession) -> Self {
-        Self {
-            socket,
-            tls: Some(session),
+            Self::Tls(below, _) => below.socket(),
         }
     }
 
     pub(crate) fn peer_addr(&self) -> Option<SocketAddr> {
-        self.socket.peer_addr()
+        self.socket().peer_addr()
     }
 
     pub(crate) fn local_addr(&self) -> Option<SocketAddr> {
-        self.socket.local_addr()
+        self.socket().local_addr()
     }
 
     /// Appends what has arrived to `buffer`, as [`Socket::receive`] does.
@@ -53,11 +45,11 @@ impl Stream {
     /// `WouldBlock` if nothing came within `wait`; `Interrupted` if something came that is no data: the
     /// caller flushes, and calls again.
     pub(crate) fn receive(&self, buffer: &mut Vec<u8>, wait: Wait) -> io::Result<usize> {
-        #[cfg(feature = "tls")]
-        if let Some(tls) = &self.tls {
-            return tls.receive(&self.socket, buffer, wait);
+        match self {
+            Self::Plain(socket) => socket.receive(buffer, wait),
+            #[cfg(feature = "tls")]
+            Self::Tls(below, session) => session.receive(below, buffer, wait),
         }
-        self.socket.receive(buffer, wait)
     }
 
     /// Receives like [`Self::receive`], but comes back only with data, its end or an error. For where nobody
@@ -74,62 +66,72 @@ impl Stream {
     }
 
     /// Writes the start of `bytes`, all of it if it can, as [`Socket::send`] does. What is taken may still
-    /// wait for [`Self::flush`].
+    /// wait for [`Self::flush`] if `wait` is [`Wait::Never`].
     ///
     /// # Errors
     ///
-    /// The connection is broken.
+    /// The connection is broken; `TimedOut` if what was taken could not be written until the deadline.
     pub(crate) fn send(&self, bytes: &[u8], wait: Wait) -> io::Result<usize> {
-        self.send_vectored([bytes, &[]], wait)
+        match self {
+            Self::Plain(socket) => socket.send(bytes, wait),
+            #[cfg(feature = "tls")]
+            Self::Tls(below, session) => session.send(below, bytes, wait),
+        }
     }
 
     /// Writes two pieces as [`Self::send`] writes one, with as few system calls.
     pub(crate) fn send_vectored(&self, pieces: [&[u8]; 2], wait: Wait) -> io::Result<usize> {
-        #[cfg(feature = "tls")]
-        if let Some(tls) = &self.tls {
-            let mut taken = 0;
-            for piece in pieces {
-                let sent = tls.send(&self.socket, piece, wait)?;
-                taken += sent;
-                if sent < piece.len() {
-                    break;
-                }
-            }
-            return Ok(taken);
+        if let Self::Plain(socket) = self {
+            return socket.send_vectored(pieces, wait);
         }
-        self.socket.send_vectored(pieces, wait)
+        let mut taken = 0;
+        for piece in pieces {
+            let sent = self.send(piece, wait)?;
+            taken += sent;
+            if sent < piece.len() {
+                break;
+            }
+        }
+        Ok(taken)
     }
 
     /// Whether bytes that were taken wait to be flushed.
     pub(crate) fn has_unsent(&self) -> bool {
-        #[cfg(feature = "tls")]
-        if let Some(tls) = &self.tls {
-            return tls.has_unsent();
+        match self {
+            Self::Plain(_) => false,
+            #[cfg(feature = "tls")]
+            Self::Tls(below, session) => session.has_unsent() || below.has_unsent(),
         }
-        false
     }
 
     /// Writes the bytes that were taken and wait. Returns whether all of them went.
     pub(crate) fn flush(&self, wait: Wait) -> io::Result<bool> {
-        #[cfg(feature = "tls")]
-        if let Some(tls) = &self.tls {
-            return tls.flush(&self.socket, wait);
+        match self {
+            Self::Plain(_) => {
+                let _ = wait;
+                Ok(true)
+            }
+            #[cfg(feature = "tls")]
+            Self::Tls(below, session) => {
+                Ok(below.flush(wait)? && session.flush(below, wait)? && below.flush(wait)?)
+            }
         }
-        let _ = wait;
-        Ok(true)
     }
 
     /// Ends our direction: the peer sees the end of the stream behind what was sent.
     pub(crate) fn finish(&self) {
-        #[cfg(feature = "tls")]
-        if let Some(tls) = &self.tls {
-            tls.say_goodbye(&self.socket);
+        match self {
+            Self::Plain(socket) => socket.shutdown(Shutdown::Write),
+            #[cfg(feature = "tls")]
+            Self::Tls(below, session) => {
+                session.say_goodbye(below);
+                below.finish();
+            }
         }
-        self.socket.shutdown(Shutdown::Write);
     }
 
     /// Cuts both directions. Wakes whoever is blocked in a call.
     pub(crate) fn shutdown(&self) {
-        self.socket.shutdown(Shutdown::Both);
+        self.socket().shutdown(Shutdown::Both);
     }
 }

@@ -21,7 +21,7 @@ use native_tls::{HandshakeError, MidHandshakeTlsStream, TlsAcceptor, TlsConnecto
 
 use crate::{
     Error, Phase, Result,
-    net::socket::{Socket, Wait},
+    net::{Stream, socket::Wait},
 };
 
 /// A TLS session whose handshake is done. The lock is never held over a system call.
@@ -62,12 +62,12 @@ impl TlsSession {
     pub(crate) fn connect(
         connector: &TlsConnector,
         host: &str,
-        socket: &Socket,
+        below: &Stream,
         wait: Wait,
     ) -> Result<Self> {
         let pipe = Pipe::default();
         let attempt = connector.connect(host, pipe.clone());
-        Self::shake_hands(attempt, pipe, socket, wait)
+        Self::shake_hands(attempt, pipe, below, wait)
     }
 
     /// The server's handshake.
@@ -75,22 +75,22 @@ impl TlsSession {
     /// # Errors
     ///
     /// As [`Self::connect`].
-    pub(crate) fn accept(acceptor: &TlsAcceptor, socket: &Socket, wait: Wait) -> Result<Self> {
+    pub(crate) fn accept(acceptor: &TlsAcceptor, below: &Stream, wait: Wait) -> Result<Self> {
         let pipe = Pipe::default();
         let attempt = acceptor.accept(pipe.clone());
-        Self::shake_hands(attempt, pipe, socket, wait)
+        Self::shake_hands(attempt, pipe, below, wait)
     }
 
     fn shake_hands(
         mut attempt: std::result::Result<TlsStream<Pipe>, HandshakeError<Pipe>>,
         pipe: Pipe,
-        socket: &Socket,
+        below: &Stream,
         wait: Wait,
     ) -> Result<Self> {
         let mut raw = Vec::with_capacity(RAW);
         loop {
             let outgoing = pipe.take_outgoing();
-            let sent = socket.send(&outgoing, wait);
+            let sent = below.send(&outgoing, wait);
             // If it has failed anyway, an alert that does not get through does not matter.
             let middle: MidHandshakeTlsStream<Pipe> = match attempt {
                 Err(HandshakeError::Failure(error)) => return Err(Error::tls(error)),
@@ -111,7 +111,7 @@ impl TlsSession {
             };
             check_sent(sent, outgoing.len())?;
             raw.clear();
-            match socket.receive(&mut raw, wait) {
+            match below.receive_data(&mut raw, wait) {
                 Ok(0) if pipe.has_ended() => {
                     let error = io::ErrorKind::UnexpectedEof.into();
                     return Err(Error::io(Phase::Tls, error));
@@ -138,7 +138,7 @@ impl TlsSession {
         certificate.to_der().ok()
     }
 
-    /// Appends what has arrived to `buffer`, as [`Socket::receive`] does. One thread at a time.
+    /// Appends what has arrived to `buffer`, as [`Stream::receive`] does. One thread at a time.
     ///
     /// # Errors
     ///
@@ -146,7 +146,7 @@ impl TlsSession {
     /// and calls again.
     pub(crate) fn receive(
         &self,
-        socket: &Socket,
+        below: &Stream,
         buffer: &mut Vec<u8>,
         wait: Wait,
     ) -> io::Result<usize> {
@@ -160,7 +160,7 @@ impl TlsSession {
         drop(session);
         raw.clear();
         raw.reserve(RAW);
-        let received = socket.receive(&mut raw, wait);
+        let received = below.receive(&mut raw, wait);
         let mut session = self.lock();
         match received {
             Ok(0) => session.pipe.end(),
@@ -218,14 +218,14 @@ impl TlsSession {
     }
 
     /// Writes the ciphertext that waits. One thread at a time. Returns whether all of it went.
-    pub(crate) fn flush(&self, socket: &Socket, wait: Wait) -> io::Result<bool> {
+    pub(crate) fn flush(&self, below: &Stream, wait: Wait) -> io::Result<bool> {
         while self.has_unsent() {
             let mut session = self.lock();
             let unsent = mem::take(&mut session.unsent);
             let start = mem::take(&mut session.sent);
             drop(session);
             let rest = unsent.get(start..).unwrap_or_default();
-            let sent = socket.send(rest, wait)?;
+            let sent = below.send(rest, wait)?;
             let mut session = self.lock();
             if sent < rest.len() {
                 // What the reader has added meanwhile goes behind.
@@ -240,16 +240,16 @@ impl TlsSession {
         Ok(true)
     }
 
-    /// Encrypts and writes as [`Socket::send`] does. One thread at a time. What was encrypted counts as
+    /// Encrypts and writes as [`Stream::send`] does. One thread at a time. What was encrypted counts as
     /// written, although some of it may wait for [`Self::flush`].
     ///
     /// # Errors
     ///
     /// `TimedOut` if the last of it could not be written until the deadline.
-    pub(crate) fn send(&self, socket: &Socket, bytes: &[u8], wait: Wait) -> io::Result<usize> {
+    pub(crate) fn send(&self, below: &Stream, bytes: &[u8], wait: Wait) -> io::Result<usize> {
         let mut taken = 0;
         for piece in bytes.chunks(PIECE) {
-            if !self.flush(socket, wait)? {
+            if !self.flush(below, wait)? {
                 return Ok(taken);
             }
             let mut session = self.lock();
@@ -259,20 +259,20 @@ impl TlsSession {
             drop(session);
             taken += piece.len();
         }
-        if !self.flush(socket, wait)? && wait != Wait::Never {
+        if !self.flush(below, wait)? && wait != Wait::Never {
             return Err(io::ErrorKind::TimedOut.into());
         }
         Ok(taken)
     }
 
     /// Tells the peer that nothing follows (close_notify), as far as that goes without blocking.
-    pub(crate) fn say_goodbye(&self, socket: &Socket) {
+    pub(crate) fn say_goodbye(&self, below: &Stream) {
         let mut session = self.lock();
         // It only says so; data of the peer's may still come.
         let _ = session.stream.shutdown();
         self.keep_outgoing(&mut session);
         drop(session);
-        let _ = self.flush(socket, Wait::Never);
+        let _ = self.flush(below, Wait::Never);
     }
 }
 
