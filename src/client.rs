@@ -84,8 +84,8 @@ impl Client {
     }
 
     /// Sets the limits and deadlines of the connections.
-    pub fn options(&mut self, options: Options) -> &mut Self {
-        self.options = options;
+    pub fn options(&mut self, options: &Options) -> &mut Self {
+        self.options = options.clone();
         self
     }
 

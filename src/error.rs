@@ -8,7 +8,7 @@ use std::{fmt, io, sync::Arc};
 
 use http::{HeaderMap, StatusCode};
 
-use crate::protocol::ProtocolError;
+use crate::protocol::{ProtocolError, close::code};
 
 /// The result of this crate's calls.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -85,7 +85,8 @@ pub enum Phase {
     Handshake,
     /// Receiving. As a timeout: nothing (whole) came within the time given; the connection is as it was.
     Receive,
-    /// Sending. As a timeout: the peer did not take a message in time; the connection has failed.
+    /// Sending. As a timeout: a message could not be handed to the system in time, because the peer does not
+    /// take what was sent before; the connection has failed.
     Send,
     /// Waiting for room in the send buffer or for the end of another thread's streamed message. As a
     /// timeout: nothing of the message was sent; the connection is as it was.
@@ -104,6 +105,7 @@ pub enum Phase {
 
 /// How a connection ended, in the W3C WebSocket API's terms.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct CloseInfo {
     /// The close code: the one the peer sent; 1005 if its Close had none; 1006 if none came
     /// (RFC 6455, section 7.4.1). While the closing handshake runs, the code that was sent.
@@ -112,6 +114,17 @@ pub struct CloseInfo {
     pub reason: String,
     /// Whether the closing handshake was completed: Close sent and received.
     pub was_clean: bool,
+}
+
+impl CloseInfo {
+    /// Of a connection that ended without Close from the peer.
+    pub(crate) fn abnormal() -> Self {
+        Self {
+            code: code::ABNORMAL,
+            reason: String::new(),
+            was_clean: false,
+        }
+    }
 }
 
 /// Why TLS failed, in the words of the system's TLS library.

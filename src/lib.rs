@@ -33,7 +33,7 @@
 //! let server = wstrand::Server::bind("127.0.0.1:9001")?;
 //! server.run(|mut ws| {
 //!     while let Ok(Some(message)) = ws.receive() {
-//!         let reply = message.to_owned();
+//!         let reply = message.into_owned();
 //!         if ws.send(&reply).is_err() {
 //!             break;
 //!         }
@@ -44,7 +44,7 @@
 //!
 //! # Deadlines and limits
 //!
-//! Everything that waits has a deadline and everything that a peer can make large has a limit, all with
+//! Everything that waits for the peer has a deadline, and everything that a peer can make large has a limit, all with
 //! defaults that are safe on the open network: see [`Options`], [`Client`] and [`Server`]. A peer that
 //! vanishes is noticed by keepalive pings.
 //!
@@ -75,6 +75,7 @@ mod target;
 mod tls;
 mod watchdog;
 
+pub use crossbeam_channel;
 pub use http;
 
 pub use client::{Client, connect};

@@ -47,8 +47,8 @@ impl<'a> Message<'a> {
     }
 
     /// Copies the message.
-    pub fn to_owned(&self) -> OwnedMessage {
-        match *self {
+    pub fn into_owned(self) -> OwnedMessage {
+        match self {
             Self::Text(text) => OwnedMessage::Text(text.to_owned()),
             Self::Binary(bytes) => OwnedMessage::Binary(bytes.to_owned()),
         }
@@ -115,6 +115,12 @@ impl<'a> From<&'a String> for Message<'a> {
 
 impl<'a> From<&'a [u8]> for Message<'a> {
     fn from(bytes: &'a [u8]) -> Self {
+        Self::Binary(bytes)
+    }
+}
+
+impl<'a, const N: usize> From<&'a [u8; N]> for Message<'a> {
+    fn from(bytes: &'a [u8; N]) -> Self {
         Self::Binary(bytes)
     }
 }

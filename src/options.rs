@@ -71,13 +71,15 @@ impl Options {
         self
     }
 
-    /// Sets how long one `send` may take until the peer's system has taken the message. 30 s by default.
+    /// Sets how long one `send` may wait for its turn, and then again how long until the system has taken the
+    /// message, which it does as the peer takes what came before. 30 s by default.
     pub fn send_timeout(&mut self, timeout: Duration) -> &mut Self {
         self.send_timeout = timeout;
         self
     }
 
-    /// Sets how long the closing handshake may take; then the connection is cut. 5 s by default.
+    /// Sets how long the closing handshake may take from `close` on, with what still waits to be sent before
+    /// it; then the connection is cut. 5 s by default.
     pub fn close_timeout(&mut self, timeout: Duration) -> &mut Self {
         self.close_timeout = timeout;
         self

@@ -3,7 +3,6 @@
 use std::{
     collections::{HashMap, HashSet, VecDeque},
     fmt, fs, io,
-    io::Write as _,
     net::{SocketAddr, TcpListener, ToSocketAddrs},
     os::{
         fd::{AsFd, BorrowedFd, OwnedFd},
@@ -20,16 +19,13 @@ use http::StatusCode;
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     io::{Errno, ioctl_fionbio},
-    net::{Shutdown, SocketFlags, accept_with, getsockname},
+    net::{SendFlags, Shutdown, SocketFlags, accept_with, getsockname, send},
 };
 
 use crate::{
     Answer, Error, HandshakeError, Misuse, Options, Phase, Receiver, Request, Response, Result,
     WebSocket,
-    connection::{
-        on_library_thread,
-        shared::{Opened, Shared},
-    },
+    connection::shared::{Opened, Shared},
     handshake::{
         fields,
         origin::{OriginPolicy, check_origin, is_origin},
@@ -109,6 +105,8 @@ struct State {
     /// Threads that had nothing more to do before they were noted.
     left_early: HashSet<u64>,
     is_accepting: bool,
+    /// Threads that are in `stop`, and so cannot end before it does.
+    stoppers: Vec<ThreadId>,
     accept_thread: Option<JoinHandle<()>>,
 }
 
@@ -219,8 +217,8 @@ impl Server {
     }
 
     /// Sets the limits and deadlines of the connections.
-    pub fn options(&mut self, options: Options) -> &mut Self {
-        self.config.options = options;
+    pub fn options(&mut self, options: &Options) -> &mut Self {
+        self.config.options = options.clone();
         self
     }
 
@@ -399,18 +397,25 @@ impl ServerHandle {
     /// still busy: 0 unless a handler of yours does not return.
     ///
     /// Blocks until then, a quarter of a second longer than `drain` at the most. May be called inside a
-    /// handler, whose own connection it does not wait for. A second call waits like the first.
+    /// handler, whose own connection it does not wait for; nor for those of other handlers that are inside
+    /// `stop`. A second call waits like the first.
     pub fn stop(&self, drain: Duration) -> usize {
         let control = &self.control;
         let until = Instant::now().checked_add(drain);
+        let own = thread::current().id();
         let mut state = control.lock();
+        state.stoppers.push(own);
         if state.stage != Stage::Stopped {
             state.stage = Stage::Stopping;
         }
         let tenants = state.everybody();
         drop(state);
-        // If the pipe is full the accept loop is about to wake anyway.
-        let _ = (&control.waker).write(&[0]);
+        // If the pipe is full the accept loop is about to wake anyway; if nobody listens, it has ended.
+        let _ = send(
+            &control.waker,
+            &[0],
+            SendFlags::DONTWAIT | SendFlags::NOSIGNAL,
+        );
         for (socket, shared) in &tenants {
             match (shared.upgrade(), socket.upgrade()) {
                 (Some(shared), _) => shared.start_close(CloseFrame::new(code::GOING_AWAY, "")),
@@ -420,7 +425,7 @@ impl ServerHandle {
         }
 
         let mut state = control.wait_until_empty(control.lock(), until);
-        if !state.is_empty_but_for(thread::current().id()) {
+        if !state.is_empty_but_for_stoppers() {
             let late = state.everybody();
             drop(state);
             for (socket, shared) in &late {
@@ -438,12 +443,10 @@ impl ServerHandle {
         if !state.is_accepting {
             finished.extend(state.accept_thread.take());
         }
-        let own = thread::current().id();
-        let busy = state
-            .threads
-            .values()
-            .filter(|thread| thread.thread().id() != own)
-            .count();
+        let is_busy = |id: &&ThreadId| !state.stoppers.contains(id);
+        let threads = state.threads.values().map(|thread| thread.thread().id());
+        let busy = threads.collect::<Vec<_>>().iter().filter(is_busy).count();
+        state.stoppers.retain(|stopper| *stopper != own);
         drop(state);
         control.changed.notify_all();
         join(finished);
@@ -480,8 +483,8 @@ impl Control {
         mut state: MutexGuard<'a, State>,
         until: Option<Instant>,
     ) -> MutexGuard<'a, State> {
-        let own = thread::current().id();
-        while !state.is_empty_but_for(own) && until.is_none_or(|until| Instant::now() < until) {
+        while !state.is_empty_but_for_stoppers() && until.is_none_or(|until| Instant::now() < until)
+        {
             state = self.wait(state, until);
         }
         state
@@ -569,11 +572,12 @@ impl Control {
         turned_away: &mut TurnedAway,
     ) -> io::Result<()> {
         let mut state = self.lock();
-        let finished = std::mem::take(&mut state.finished);
         if state.stage != Stage::Accepting {
             return Ok(());
         }
-        if state.tenants.len() >= config.max_connections {
+        let finished = std::mem::take(&mut state.finished);
+        // A handler may go on after its connection, and a connection after its handler.
+        if state.tenants.len().max(state.threads.len()) >= config.max_connections {
             drop(state);
             join(finished);
             log::debug!(target: "wstrand", "turned a connection away: max_connections is reached");
@@ -601,7 +605,7 @@ impl Control {
             .spawn(move || {
                 let _leaving = Leaving { control, id };
                 if let Some(socket) = take(&own_socket) {
-                    on_library_thread(|| serve_connection(socket, tenancy, &config, &*serve));
+                    serve_connection(socket, tenancy, &config, &*serve);
                 }
             });
         match spawned {
@@ -630,16 +634,11 @@ impl State {
         self.tenants.values().map(addresses).collect()
     }
 
-    /// Whether nothing runs any more, except for the connection that `thread` serves.
-    fn is_empty_but_for(&self, thread: ThreadId) -> bool {
-        let own = self
-            .threads
-            .iter()
-            .find(|(_, other)| other.thread().id() == thread);
-        let own = own.map(|(id, _)| *id);
-        !self.is_accepting
-            && self.tenants.keys().all(|id| Some(*id) == own)
-            && self.threads.keys().all(|id| Some(*id) == own)
+    /// Whether nothing runs any more, except for connections whose handlers are in `stop` themselves.
+    fn is_empty_but_for_stoppers(&self) -> bool {
+        let is_stopper = |thread: &JoinHandle<()>| self.stoppers.contains(&thread.thread().id());
+        let may_stay = |id: &u64| self.threads.get(id).is_some_and(is_stopper);
+        !self.is_accepting && self.tenants.keys().all(may_stay) && self.threads.keys().all(may_stay)
     }
 }
 

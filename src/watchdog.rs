@@ -6,6 +6,7 @@
 use std::{
     collections::{BTreeSet, HashMap},
     io,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak},
     thread,
     time::Instant,
@@ -134,7 +135,9 @@ impl Watchdog {
             });
             drop(list);
             // Without the lock: what is looked at may note another time, or be dropped here.
-            let next = timed.and_then(|timed| timed.look(now));
+            // A panic is a logger's, and must not end everybody's deadlines.
+            let look = AssertUnwindSafe(|| timed.and_then(|timed| timed.look(now)));
+            let next = catch_unwind(look).unwrap_or_default();
             self.set(self.lock(), id, next);
             list = self.lock();
         }

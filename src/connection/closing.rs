@@ -10,12 +10,12 @@ use std::{
 };
 
 use crate::{
-    CloseInfo, Error, Misuse, ProtocolError, Result,
+    CloseInfo, Error, Misuse, Phase, ProtocolError, Result,
     connection::shared::{Shared, State},
     net::socket::Wait,
     protocol::{
         CloseFrame, Opcode, Role,
-        close::{self, MAX_CLOSE_REASON, code},
+        close::{self, MAX_CLOSE_REASON},
     },
 };
 
@@ -75,34 +75,36 @@ impl Shared {
 
     /// Keeps the first error, and cuts the connection. Returns the error that was kept.
     pub(super) fn fail(&self, mut state: MutexGuard<'_, State>, error: Error) -> Error {
-        let failure = state.failure.get_or_insert(error).clone();
+        let error = match &state.ended {
+            Some(info) => Error::Closed(info.clone()),
+            None => state.failure.get_or_insert(error).clone(),
+        };
         let socket = state.socket.clone();
         drop(state);
         self.progress.notify_all();
         if let Some(socket) = socket {
             socket.shutdown();
         }
-        failure
+        error
     }
 
     /// Cuts the connection without a closing handshake. Whoever is blocked in it wakes.
     pub(crate) fn shutdown(&self) {
         let state = self.lock();
         if state.ended.is_none() {
-            let info = CloseInfo {
-                code: code::ABNORMAL,
-                reason: String::new(),
-                was_clean: false,
-            };
-            self.fail(state, Error::Closed(Arc::new(info)));
+            self.fail(state, Error::Closed(Arc::new(CloseInfo::abnormal())));
         }
     }
 
     /// Notes that the receiver has seen the end. Returns how it ended, the same to every caller.
     pub(super) fn end(&self, error: Option<Error>) -> Arc<CloseInfo> {
         let mut state = self.lock();
-        if state.failure.is_none() && state.close_received.is_none() {
-            state.failure = error;
+        if state.failure.is_none() && state.close_received.is_none() && state.ended.is_none() {
+            let is_late = |deadline: Instant| deadline <= Instant::now();
+            state.failure = match state.close_deadline.is_some_and(is_late) {
+                true => Some(Error::Timeout(Phase::Close)),
+                false => error,
+            };
         }
         let info = match &state.ended {
             Some(info) => info.clone(),

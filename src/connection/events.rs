@@ -14,7 +14,7 @@ pub enum Event {
     Open,
     /// A message came.
     Message(OwnedMessage),
-    /// A ping came; it has been answered.
+    /// A ping came; its answer is on the way.
     Ping(Vec<u8>),
     /// A pong came.
     Pong(Vec<u8>),
@@ -44,7 +44,7 @@ impl Handler for IntoChannel {
     }
 
     fn on_message(&mut self, sender: &Sender, message: Message<'_>) {
-        self.put(sender, Event::Message(message.to_owned()));
+        self.put(sender, Event::Message(message.into_owned()));
     }
 
     fn on_ping(&mut self, sender: &Sender, payload: &[u8]) {

@@ -23,7 +23,7 @@ pub trait Handler {
     /// A message came. It is lent for the call.
     fn on_message(&mut self, sender: &Sender, message: Message<'_>);
 
-    /// A ping came; it has been answered.
+    /// A ping came; its answer is on the way.
     fn on_ping(&mut self, sender: &Sender, payload: &[u8]) {
         let _ = (sender, payload);
     }
@@ -61,7 +61,7 @@ pub(super) fn run(receiver: Receiver, mut handler: impl Handler) -> CloseInfo {
     handler.on_open(&sender);
     let inbound = receiver.inbound();
     loop {
-        match inbound.advance(Wait::Forever) {
+        match inbound.advance(Wait::Forever, &mut false) {
             Ok(Progress::Message) => {
                 inbound.note_more();
                 if let Some(message) = inbound.message() {

@@ -13,7 +13,7 @@ use crate::{
     Error, Options, Phase,
     connection::shared::{Shared, State},
     net::socket::Wait,
-    protocol::{ControlPayload, Opcode},
+    protocol::ControlPayload,
     watchdog::Timed,
 };
 
@@ -42,6 +42,8 @@ pub(super) struct Keepalive {
 enum Stage {
     /// The next ping is due then; never, if the clock does not reach so far or pings are off.
     Quiet(Option<Instant>),
+    /// A ping waits for a writer to take it, or to get it out.
+    Queued { is_taken: bool },
     /// A ping is out.
     Awaiting {
         since: Instant,
@@ -79,10 +81,34 @@ impl Keepalive {
         }
     }
 
+    /// When the watchdog has to look.
     pub(super) fn next_look(&self) -> Option<Instant> {
         match &self.stage {
             Stage::Quiet(next) => *next,
-            Stage::Awaiting { since, .. } => since.checked_add(self.pong_timeout),
+            Stage::Queued { .. } => None, // until it is out
+            Stage::Awaiting { since, .. } => {
+                let pong_due = since.checked_add(self.pong_timeout.saturating_sub(self.grace()));
+                let ping_due = self
+                    .interval
+                    .and_then(|interval| since.checked_add(interval));
+                ping_due.into_iter().chain(pong_due).min()
+            }
+        }
+    }
+
+    /// Whether a ping waits for a writer.
+    pub(super) fn is_ping_queued(&self) -> bool {
+        matches!(self.stage, Stage::Queued { is_taken: false })
+    }
+
+    /// The payload of the ping that waits, for a writer to send.
+    pub(super) fn take_ping(&mut self) -> Option<[u8; 4]> {
+        match &mut self.stage {
+            Stage::Queued { is_taken } if !*is_taken => {
+                *is_taken = true;
+                Some(self.sequence.to_be_bytes())
+            }
+            _ => None,
         }
     }
 
@@ -105,15 +131,18 @@ impl Keepalive {
 impl Timed for Shared {
     fn look(&self, now: Instant) -> Option<Instant> {
         let mut state = self.lock();
-        let is_over = state.ended.is_some() || state.failure.is_some();
-        if is_over || state.close_received.is_some() {
+        if state.ended.is_some() || state.close_received.is_some() {
             return None; // what remains is the receiver's, and it keeps its own time
         }
-        if let Some(deadline) = state.close_deadline {
+        if state.close_sent.is_some() || state.failure.is_some() {
+            let deadline = state.close_deadline?;
             if now < deadline {
                 return Some(deadline);
             }
-            self.fail(state, Error::Timeout(Phase::Close));
+            // The receiver judges how it ended, by what it still finds there.
+            let socket = state.socket.clone()?;
+            drop(state);
+            socket.shutdown();
             return None;
         }
         match self.judge(&mut state, now) {
@@ -122,11 +151,11 @@ impl Timed for Shared {
                 self.fail(state, Error::Timeout(Phase::Keepalive));
                 None
             }
-            Verdict::Ping(at) => {
+            Verdict::Ping => {
                 drop(state);
                 // Nothing blocks here, and an error is kept by the connection.
                 let _ = self.flush(Wait::Never);
-                at
+                None // when the ping is out
             }
         }
     }
@@ -134,34 +163,35 @@ impl Timed for Shared {
 
 enum Verdict {
     LookAt(Option<Instant>),
-    Ping(Option<Instant>),
     Dead,
+    Ping,
 }
 
 impl Shared {
+    /// Says that the ping has been written: from now on the peer owes us something.
+    pub(super) fn ping_is_out(&self, state: &mut State) {
+        state.keepalive.stage = Stage::Awaiting {
+            since: Instant::now(),
+            suspected_at: None,
+        };
+        self.life.has_received.store(false, Ordering::Relaxed);
+        if let Some(at) = state.keepalive.next_look() {
+            self.wake_watchdog_at(at);
+        }
+    }
+
     fn judge(&self, state: &mut State, now: Instant) -> Verdict {
         let keepalive = &mut state.keepalive;
         let grace = keepalive.grace();
-        let Some(interval) = keepalive.interval else {
-            return Verdict::LookAt(None);
-        };
         let (since, suspected_at) = match keepalive.stage {
+            Stage::Queued { .. } => return Verdict::LookAt(None),
             Stage::Quiet(next) if next.is_none_or(|next| now < next) => {
                 return Verdict::LookAt(next);
             }
             Stage::Quiet(_) => {
                 keepalive.sequence = keepalive.sequence.wrapping_add(1);
-                keepalive.stage = Stage::Awaiting {
-                    since: now,
-                    suspected_at: None,
-                };
-                let payload = keepalive.sequence.to_be_bytes();
-                let next = now.checked_add(keepalive.pong_timeout - grace);
-                self.life.has_received.store(false, Ordering::Relaxed);
-                return match state.encode(Opcode::Ping, true, &payload) {
-                    Ok(()) => Verdict::Ping(next),
-                    Err(_) => Verdict::LookAt(next),
-                };
+                keepalive.stage = Stage::Queued { is_taken: false };
+                return Verdict::Ping;
             }
             Stage::Awaiting {
                 since,
@@ -170,9 +200,15 @@ impl Shared {
         };
 
         if self.life.has_received.load(Ordering::Relaxed) {
-            let next = since.checked_add(interval).map(|next| next.max(now));
+            let next = keepalive
+                .interval
+                .and_then(|interval| since.checked_add(interval));
             keepalive.stage = Stage::Quiet(next);
-            return Verdict::LookAt(next);
+            return self.judge(state, now);
+        }
+        let suspect_from = since.checked_add(keepalive.pong_timeout.saturating_sub(grace));
+        if suspect_from.is_none_or(|from| now < from) {
+            return Verdict::LookAt(suspect_from);
         }
         let reads = self.life.reads.load(Ordering::Acquire);
         let has_seen_nothing = self.life.has_seen_nothing.swap(false, Ordering::Relaxed);

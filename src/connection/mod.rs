@@ -22,5 +22,3 @@ pub use receiver::{Messages, Receiver};
 pub use sender::{ReadyState, Sender};
 pub use web_socket::WebSocket;
 pub use writer::MessageWriter;
-
-pub(crate) use receiver::on_library_thread;

@@ -54,7 +54,8 @@ impl Shared {
         place: Place,
         patience: Patience,
     ) -> Result<()> {
-        let is_large = payload.len() >= LARGE && patience == Patience::Wait;
+        let is_large =
+            payload.len() >= LARGE && place == Place::Message && patience == Patience::Wait;
         let mut state = self.lock();
         state.check_open()?;
         let max = self.options.max_buffered_bytes;
@@ -64,11 +65,9 @@ impl Shared {
                 && (buffered == 0 || buffered.saturating_add(payload.len()) <= max)
         };
         if is_large {
-            let deadline = self.send_deadline();
-            state = self.wait_until(state, deadline, true, |state| {
-                !state.is_writing && (place == Place::Within || !state.is_streaming)
-            })?;
-            return self.send_large(state, opcode, is_final, payload, deadline);
+            let may_write = |state: &State| !state.is_writing && !state.is_streaming;
+            state = self.wait_until(state, self.send_deadline(), true, may_write)?;
+            return self.send_large(state, opcode, is_final, payload, self.send_deadline());
         }
         if !may_go(&state) {
             if patience == Patience::Try {
@@ -97,21 +96,24 @@ impl Shared {
         self.write_out(state, wait)
     }
 
-    /// Answers a ping: the receiver sends it before its next read, or a writer before that.
+    /// Answers a ping: the receiver sends it before its next read or hand-out, or a writer before that.
     ///
-    /// Where writing has come to a halt, only the answer to the last ping is kept (RFC 6455, section
-    /// 5.5.3), so that a peer that pings and does not read costs nothing.
+    /// While somebody is writing, or writing has come to a halt, only the answer to the last ping is kept
+    /// (RFC 6455, section 5.5.3), so that a peer that pings and does not read costs nothing.
     pub(super) fn answer_ping(&self, payload: ControlPayload) {
         let mut state = self.lock();
-        if state.close_sent.is_some() {
+        if state.close_sent.is_some() || state.failure.is_some() {
             return; // nothing may follow Close
         }
-        let is_halted = state.is_writing || !state.unsent.rest().is_empty();
-        if is_halted || state.pong.is_some() || state.pending.len() > BEFORE_PONG {
+        if state.is_writing || !state.unsent.rest().is_empty() || state.pong.is_some() {
             state.pong = Some(payload);
-        } else {
-            // Without a masking key there is no pong, which the peer may find out.
-            let _ = state.encode(Opcode::Pong, true, payload.as_ref());
+            return;
+        }
+        // Without a masking key there is no pong, which the peer may find out.
+        let _ = state.encode(Opcode::Pong, true, payload.as_ref());
+        if state.pending.len() > WITH_PONG {
+            // An error is kept by the connection.
+            let _ = self.write_out(state, Wait::Never);
         }
     }
 
@@ -161,11 +163,6 @@ impl Shared {
             if ready(&state) {
                 return Ok(state);
             }
-            if !state.is_writing && state.has_output() {
-                self.write_out(state, deadline)?;
-                state = self.lock();
-                continue;
-            }
             let timeout = match deadline {
                 Wait::Until(until) => until.saturating_duration_since(Instant::now()),
                 Wait::Forever => std::time::Duration::MAX,
@@ -173,6 +170,11 @@ impl Shared {
             };
             if timeout.is_zero() {
                 return Err(Error::Timeout(Phase::Queue));
+            }
+            if !state.is_writing && state.has_output() {
+                self.write_out(state, self.send_deadline())?;
+                state = self.lock();
+                continue;
             }
             // Only who waits for nothing but the role is sure to take it.
             let awaits_role = for_role && state.is_writing;
@@ -187,18 +189,20 @@ impl Shared {
         }
     }
 
-    /// Takes the writer's role, which must be free, and writes until nothing is left, or as much as goes
-    /// within `wait`. What is left after [`Wait::Never`] stays for another; after a deadline the
-    /// connection has failed, because half a frame may be out.
+    /// Takes the writer's role, which must be free, and writes what there is within `wait`, then what others
+    /// have added meanwhile, each batch with a deadline of its own. What is left after [`Wait::Never`], or
+    /// after many batches, stays for another; after a deadline the connection has failed, because half a
+    /// frame may be out.
     pub(super) fn write_out<'a>(
         &'a self,
         mut state: MutexGuard<'a, State>,
-        wait: Wait,
+        mut wait: Wait,
     ) -> Result<()> {
         let Some(socket) = state.socket.clone() else {
             return state.check_open();
         };
         state.is_writing = true;
+        let mut batches = 0;
         loop {
             let mut batch = match state.take_batch() {
                 Ok(batch) => batch,
@@ -220,9 +224,13 @@ impl Shared {
             }
             let is_done = batch.rest().is_empty();
             if is_done {
+                if batch.has_ping {
+                    self.ping_is_out(&mut state);
+                }
                 batch.clear();
             }
             state.unsent = batch;
+            batches += 1;
             if !is_done && wait != Wait::Never {
                 return Err(self.fail_writing(state, Error::Timeout(Phase::Send)));
             }
@@ -238,6 +246,14 @@ impl Shared {
             }
             if state.waiters > 0 {
                 self.progress.notify_all(); // there is room
+            }
+            if batches == MOST_BATCHES && state.has_output() {
+                state.is_writing = false;
+                self.leave_to_flusher(state);
+                return Ok(());
+            }
+            if wait != Wait::Never {
+                wait = self.send_deadline();
             }
         }
     }
@@ -255,12 +271,16 @@ impl Shared {
         let Some(socket) = state.socket.clone() else {
             return state.check_open();
         };
-        let frame = match state.encoder.begin_frame(opcode, is_final, payload.len()) {
-            Ok(frame) => frame,
-            Err(error) => return Err(Error::io(Phase::Send, error.into())),
-        };
         // All that was queued before goes before; what comes now goes after.
         let mut before = std::mem::take(&mut state.unsent);
+        let frame = state.encode_slots(&mut before).and_then(|()| {
+            let frame = state.encoder.begin_frame(opcode, is_final, payload.len());
+            frame.map_err(|error| Error::io(Phase::Send, error.into()))
+        });
+        let frame = match frame {
+            Ok(frame) => frame,
+            Err(error) => return Err(self.fail_writing(state, error)),
+        };
         before.bytes.append(&mut state.pending);
         state.is_writing = true;
         state.in_flight = before.rest().len() + payload.len();
@@ -269,6 +289,9 @@ impl Shared {
         let sent_before = socket.send(before.rest(), deadline);
         let result = match sent_before {
             Ok(sent) if sent == before.rest().len() => {
+                if before.has_ping {
+                    self.ping_is_out(&mut self.lock());
+                }
                 send_payload(&socket, frame, payload, deadline, &mut before)
             }
             Ok(_) => Err(Error::Timeout(Phase::Send)),
@@ -277,8 +300,6 @@ impl Shared {
 
         state = self.lock();
         state.in_flight = 0;
-        before.sent = 0;
-        before.bytes.clear();
         before.clear();
         state.unsent = before;
         if let Err(error) = result {
@@ -286,7 +307,7 @@ impl Shared {
         }
         state.is_writing = false;
         if state.has_output() && state.role_waiters == 0 {
-            return self.write_out(state, deadline);
+            return self.write_out(state, self.send_deadline());
         }
         self.leave_role(state, &socket);
         Ok(())
@@ -309,14 +330,28 @@ impl Shared {
     /// Keeps an error that came up while writing, and returns the first that the connection has seen.
     fn fail_writing(&self, mut state: MutexGuard<'_, State>, error: Error) -> Error {
         state.is_writing = false;
+        state.discard_output();
         if matches!(error, Error::Timeout(_)) {
             return self.fail(state, error);
         }
-        // The socket is dead, but what the peer sent before may still be read: its Close, perhaps.
-        let failure = state.failure.get_or_insert(error).clone();
+        // Nothing more can be sent, but what the peer sent before may still be read: its Close, perhaps. If
+        // the socket is not dead after all, the reader does not wait for ever.
+        let error = match &state.ended {
+            Some(info) => Error::Closed(info.clone()),
+            None => state.failure.get_or_insert(error).clone(),
+        };
+        let deadline = Instant::now().checked_add(self.options.close_timeout);
+        state.close_deadline = state.close_deadline.or(deadline);
+        let socket = state.socket.clone();
         drop(state);
         self.progress.notify_all();
-        failure
+        if let Some(socket) = socket {
+            socket.finish();
+        }
+        if let Some(deadline) = deadline {
+            self.wake_watchdog_at(deadline);
+        }
+        error
     }
 
     /// Sees to it that what is left gets written, the role being free.
@@ -364,6 +399,35 @@ impl State {
             .map_err(|error| Error::io(Phase::Send, error.into()))
     }
 
+    /// Appends what goes before everything that is pending: the last pong, and the keepalive's ping.
+    fn encode_slots(&mut self, batch: &mut Batch) -> Result<()> {
+        let pong = self.pong.take();
+        let ping = self.keepalive.take_ping();
+        if self.close_sent.is_some() {
+            return Ok(()); // nothing may follow Close
+        }
+        batch.has_ping |= ping.is_some();
+        let slots = [
+            (Opcode::Pong, pong.as_ref().map(AsRef::as_ref)),
+            (Opcode::Ping, ping.as_ref().map(AsRef::as_ref)),
+        ];
+        for (opcode, payload) in slots {
+            let Some(payload) = payload else { continue };
+            self.encoder
+                .frame(opcode, true, payload, &mut batch.bytes)
+                .map_err(|error| Error::io(Phase::Send, error.into()))?;
+        }
+        Ok(())
+    }
+
+    /// Throws away what can never be sent.
+    fn discard_output(&mut self) {
+        self.pending = Vec::new();
+        self.unsent = Batch::default();
+        self.pong = None;
+        self.keepalive.take_ping();
+    }
+
     /// What to write next: what an earlier writer left, else a pong, else what is pending.
     fn take_batch(&mut self) -> Result<Batch> {
         let mut batch = std::mem::take(&mut self.unsent);
@@ -371,11 +435,8 @@ impl State {
             return Ok(batch);
         }
         batch.clear();
-        // Nothing may follow Close.
-        if let Some(pong) = self.pong.take().filter(|_| self.close_sent.is_none()) {
-            self.encoder
-                .frame(Opcode::Pong, true, pong.as_ref(), &mut batch.bytes)
-                .map_err(|error| Error::io(Phase::Send, error.into()))?;
+        self.encode_slots(&mut batch)?;
+        if !batch.bytes.is_empty() {
             return Ok(batch);
         }
         std::mem::swap(&mut batch.bytes, &mut self.pending);
@@ -433,8 +494,11 @@ const PIECE: usize = 64 * 1024;
 /// Replies are gathered up to here: beyond, a system call more does not matter.
 const GATHERED: usize = 64 * 1024;
 
-/// Replies that may go before a pong; more must not hold it up.
-const BEFORE_PONG: usize = 4 * 1024;
+/// Pongs and replies are gathered up to here where a ping is among what arrived: more would hold it up.
+const WITH_PONG: usize = 4 * 1024;
+
+/// So many batches a thread writes for others before it hands the role on.
+const MOST_BATCHES: u32 = 16;
 
 /// A flusher only writes.
 const FLUSHER_STACK: usize = 128 * 1024;

@@ -1,16 +1,15 @@
 //! Receiving: the one owner of the decoder, and the only one that reads.
 
 use std::{
-    cell::Cell,
     fmt, mem,
     sync::{Arc, atomic::Ordering},
-    thread,
+    thread::{self, ThreadId},
     time::{Duration, Instant},
 };
 
 use crate::{
-    CloseInfo, Error, Message, OwnedMessage, Phase, ProtocolError, Result,
-    connection::{Sender, shared::Shared},
+    CloseInfo, Error, Event, Handler, Message, OwnedMessage, Phase, ProtocolError, Result,
+    connection::{Sender, events::IntoChannel, handler, shared::Shared},
     net::{Stream, socket::Wait},
     protocol::{CloseFrame, ControlPayload, Decoder, Role, Step, close::code},
 };
@@ -23,6 +22,9 @@ use crate::{
 /// handshake then goes on in the background, for `close_timeout` at the most.
 pub struct Receiver {
     inbound: Inbound,
+    /// The server's thread for this connection: dropped there, the receiver finishes the closing handshake
+    /// itself instead of starting another thread for it.
+    home: Option<ThreadId>,
 }
 
 /// What [`Inbound::advance`] came to.
@@ -47,8 +49,10 @@ pub(super) struct Reader {
     pub(super) shared: Arc<Shared>,
     socket: Option<Arc<Stream>>,
     stage: Stage,
-    /// Kept as long as the connection is being received, and dropped with it: a server's count.
-    _tenancy: Option<Arc<dyn Send + Sync>>,
+    /// Kept until the connection has ended: a server's count.
+    tenancy: Option<Arc<dyn Send + Sync>>,
+    /// A ping has been answered, but the answer not sent yet.
+    owes_pong: bool,
 }
 
 enum Stage {
@@ -73,13 +77,15 @@ impl Receiver {
             Role::Server => Role::Client,
         };
         Self {
+            home: tenancy.as_ref().map(|_| thread::current().id()),
             inbound: Inbound {
                 decoder: Decoder::new(peer, shared.options.limits(), received),
                 reader: Reader {
                     shared,
                     socket: Some(socket),
                     stage: Stage::Open,
-                    _tenancy: tenancy,
+                    tenancy,
+                    owes_pong: false,
                 },
             },
         }
@@ -140,6 +146,42 @@ impl Receiver {
         self.inbound.run_out()
     }
 
+    /// Receives on this thread and calls `handler` back until the connection has ended, then says how.
+    ///
+    /// If the handler panics, the connection is closed with code 1011 and the panic goes on.
+    pub fn run(self, handler: impl Handler) -> CloseInfo {
+        handler::run(self, handler)
+    }
+
+    /// Receives on a thread of the connection's own and calls `handler` back there. See [`Self::run`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] with [`Phase::Spawn`] if the thread cannot be started; the connection is then closed.
+    pub fn spawn(self, handler: impl Handler + Send + 'static) -> Result<()> {
+        let run = move || {
+            self.run(handler);
+        };
+        thread::Builder::new()
+            .name("wstrand".into())
+            .spawn(run)
+            .map_err(|error| Error::io(Phase::Spawn, error))?;
+        Ok(())
+    }
+
+    /// Receives on a thread of the connection's own and puts what happens into a channel that holds
+    /// `capacity` events, so that one thread can wait for many connections with `select!`. When the
+    /// channel is full the connection is not read, and the peer has to wait.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::spawn`].
+    pub fn events(self, capacity: usize) -> Result<crossbeam_channel::Receiver<Event>> {
+        let (channel, events) = crossbeam_channel::bounded(capacity);
+        self.spawn(IntoChannel { channel })?;
+        Ok(events)
+    }
+
     /// The messages that follow, each copied, until the connection is closed cleanly.
     ///
     /// After an error there are no more.
@@ -160,7 +202,7 @@ impl Drop for Receiver {
         };
         self.shared().start_close(CloseFrame::new(code, ""));
         let mut inbound = self.inbound.take();
-        if finish_inline() {
+        if self.home == Some(thread::current().id()) {
             inbound.run_out();
             return;
         }
@@ -193,15 +235,17 @@ impl Inbound {
                 shared,
                 socket: None,
                 stage: Stage::Ended,
-                _tenancy: None,
+                tenancy: None,
+                owes_pong: false,
             },
         };
         mem::replace(self, spent)
     }
 
     pub(super) fn receive(&mut self, wait: Wait) -> Result<Option<Message<'_>>> {
+        let mut has_read = false;
         loop {
-            match self.advance(wait)? {
+            match self.advance(wait, &mut has_read)? {
                 Progress::Message => break,
                 Progress::Ping(_) | Progress::Pong(_) => {}
                 Progress::Closed => return Ok(None),
@@ -217,12 +261,24 @@ impl Inbound {
     }
 
     /// Reads until there is something to hand out. Answers pings and Close on the way.
-    pub(super) fn advance(&mut self, wait: Wait) -> Result<Progress> {
+    ///
+    /// `has_read` is false at first, and kept for calls with the same `wait`: what has arrived already is
+    /// looked at even if the time has passed, but a peer that never pauses does not prolong it.
+    pub(super) fn advance(&mut self, wait: Wait, has_read: &mut bool) -> Result<Progress> {
         while let Stage::Open = self.reader.stage {
             match self.decoder.poll() {
-                Ok(Step::NeedMore) => self.reader.fill(&mut self.decoder, wait)?,
-                Ok(Step::Message) => return Ok(Progress::Message),
+                Ok(Step::NeedMore) => {
+                    if mem::replace(has_read, true) && wait.has_passed() {
+                        return Err(Error::Timeout(Phase::Receive));
+                    }
+                    self.reader.fill(&mut self.decoder, wait)?;
+                }
+                Ok(Step::Message) => {
+                    self.reader.send_pongs();
+                    return Ok(Progress::Message);
+                }
                 Ok(Step::Ping(payload)) => {
+                    self.reader.owes_pong = true;
                     self.reader.shared.answer_ping(payload);
                     return Ok(Progress::Ping(payload));
                 }
@@ -262,21 +318,29 @@ impl Inbound {
     /// Throws away what comes until the end.
     pub(super) fn run_out(&mut self) -> CloseInfo {
         while !matches!(self.reader.stage, Stage::Ended) {
-            if let Ok(Progress::Message) = self.advance(Wait::Forever) {
+            if let Ok(Progress::Message) = self.advance(Wait::Forever, &mut false) {
                 self.message();
             }
         }
-        let info = self.reader.shared.end(None);
-        CloseInfo::clone(&info)
+        CloseInfo::clone(&self.reader.shared.end(None))
     }
 }
 
 impl Reader {
+    /// Sends the pongs that are owed: the application may take its time over what is handed out now.
+    fn send_pongs(&mut self) {
+        if mem::take(&mut self.owes_pong) {
+            // An error is kept by the connection.
+            let _ = self.shared.flush(Wait::Never);
+        }
+    }
+
     /// Reads once, having sent what was gathered meanwhile.
     fn fill(&mut self, decoder: &mut Decoder, wait: Wait) -> Result<()> {
         // What cannot be written at once is left to another thread: the reader never waits for a writer.
         // An error is kept by the connection; what the peer sent before is still to be read.
         self.shared.more_is_waiting.store(false, Ordering::Relaxed);
+        self.owes_pong = false;
         let _ = self.shared.flush(Wait::Never);
         let room = match decoder.room() {
             Ok(room) => room,
@@ -297,14 +361,7 @@ impl Reader {
         };
         self.shared.life.end_read(is_life);
         match result {
-            Ok(0) => {
-                let info = CloseInfo {
-                    code: code::ABNORMAL,
-                    reason: String::new(),
-                    was_clean: false,
-                };
-                self.end(Some(Error::Closed(Arc::new(info))));
-            }
+            Ok(0) => self.end(Some(Error::Closed(Arc::new(CloseInfo::abnormal())))),
             Ok(len) => decoder.received(len),
             // No data, but something that may want an answer, which the next turn sends.
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
@@ -338,6 +395,7 @@ impl Reader {
         self.shared.end(error);
         self.socket = None;
         self.stage = Stage::Ended;
+        self.tenancy = None;
     }
 
     /// Reads to the end of the stream without looking, then says how the connection ended.
@@ -346,9 +404,11 @@ impl Reader {
     ///
     /// How it failed; or [`Phase::Receive`]'s timeout if `wait` is over before the end is reached.
     fn conclude(&mut self, wait: Wait) -> Result<()> {
+        let mut scrap = Vec::new();
         while let Stage::Draining { until, bytes } = &mut self.stage {
             let Some(socket) = &self.socket else { break };
-            let mut scrap = Vec::with_capacity(SCRAP);
+            scrap.clear();
+            scrap.reserve(SCRAP);
             match socket.receive_data(&mut scrap, wait.at_most(*until)) {
                 Ok(len @ 1..) if *bytes + len <= MAX_DRAINED => *bytes += len,
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
@@ -382,27 +442,12 @@ impl<R: std::borrow::BorrowMut<Receiver>> Iterator for Messages<R> {
     fn next(&mut self) -> Option<Self::Item> {
         let item = match self.0.as_mut()?.borrow_mut().receive() {
             Ok(None) => None,
-            Ok(Some(message)) => return Some(Ok(message.to_owned())),
+            Ok(Some(message)) => return Some(Ok(message.into_owned())),
             Err(error) => Some(Err(error)),
         };
         self.0 = None;
         item
     }
-}
-
-thread_local! {
-    static ON_LIBRARY_THREAD: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Runs `work` on a thread of the library's own: there, a receiver that is dropped finishes the closing
-/// handshake itself instead of starting another thread for it.
-pub(crate) fn on_library_thread<T>(work: impl FnOnce() -> T) -> T {
-    ON_LIBRARY_THREAD.set(true);
-    work()
-}
-
-fn finish_inline() -> bool {
-    ON_LIBRARY_THREAD.get()
 }
 
 /// How long an end that has sent its last frame reads on.

@@ -46,8 +46,8 @@ impl Sender {
 
     /// Sends a text message.
     ///
-    /// Blocks until the message is written or queued behind what another thread is writing, and where more
-    /// than `max_buffered_bytes` would be waiting until there is room; at the most for `send_timeout`.
+    /// Blocks until the message is written or queued behind what another thread is writing. Where more than
+    /// `max_buffered_bytes` would be waiting it first waits for room, for `send_timeout` at the most.
     ///
     /// Inside a callback, where more received messages wait to be handed out, the message goes out with
     /// the replies to those, or with [`Self::flush`].
@@ -100,8 +100,8 @@ impl Sender {
     /// Begins a message whose length is not known yet, or that is too long to hold: it is sent in
     /// fragments as it is written.
     ///
-    /// Until it is finished, other threads' messages wait; pings and Close pass. Blocks until no other
-    /// message is being streamed, for `send_timeout` at the most.
+    /// Until it is finished, other messages wait, those of this thread too; pings and Close pass. Blocks
+    /// until no other message is being streamed, for `send_timeout` at the most.
     ///
     /// # Errors
     ///
@@ -171,7 +171,7 @@ impl Sender {
 
     /// How the connection ended, once it has.
     pub fn close_info(&self) -> Option<CloseInfo> {
-        self.shared.close_info().map(|info| CloseInfo::clone(&info))
+        self.shared.close_info().as_deref().cloned()
     }
 
     /// How long the peer took to answer the last keepalive ping.

@@ -7,6 +7,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread::ThreadId,
+    time::Instant,
 };
 
 use http::HeaderMap;
@@ -15,7 +16,7 @@ use crate::{
     CloseInfo, Error, Options, Phase, Request, Result,
     connection::keepalive::{Keepalive, Life},
     net::Stream,
-    protocol::{CloseFrame, ControlPayload, Encoder, Role, close::code},
+    protocol::{CloseFrame, ControlPayload, Encoder, Role},
     watchdog::{Timed, Watch},
 };
 
@@ -71,7 +72,7 @@ pub(super) struct State {
     pub(super) keepalive: Keepalive,
     pub(super) close_sent: Option<CloseFrame>,
     pub(super) close_received: Option<CloseFrame>,
-    pub(super) close_deadline: Option<std::time::Instant>,
+    pub(super) close_deadline: Option<Instant>,
     /// Nothing will be sent any more: end our direction when the outbox is empty.
     pub(super) half_close: bool,
     pub(super) failure: Option<Error>,
@@ -87,6 +88,8 @@ pub(super) struct State {
 pub(super) struct Batch {
     pub(super) bytes: Vec<u8>,
     pub(super) sent: usize,
+    /// The keepalive's ping is in it: the peer has it when all is sent.
+    pub(super) has_ping: bool,
 }
 
 impl Batch {
@@ -96,6 +99,7 @@ impl Batch {
 
     pub(super) fn clear(&mut self) {
         self.sent = 0;
+        self.has_ping = false;
         if self.bytes.capacity() > LARGEST_KEPT {
             self.bytes = Vec::new();
         }
@@ -160,14 +164,14 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn wake_watchdog_at(&self, at: std::time::Instant) {
+    pub(super) fn wake_watchdog_at(&self, at: Instant) {
         if let Some(watch) = self.watch.get() {
             watch.wake_at(at);
         }
     }
 
     /// Takes note of a pong.
-    pub(super) fn pong(&self, payload: &crate::protocol::ControlPayload) {
+    pub(super) fn pong(&self, payload: &ControlPayload) {
         self.lock().keepalive.pong(payload);
     }
 
@@ -189,14 +193,11 @@ impl State {
         !self.pending.is_empty()
             || !self.unsent.rest().is_empty()
             || self.pong.is_some()
-            || self.has_ciphertext()
-    }
-
-    /// Whether the stream keeps bytes that are due before all else.
-    pub(super) fn has_ciphertext(&self) -> bool {
-        self.socket
-            .as_ref()
-            .is_some_and(|socket| socket.has_unsent())
+            || self.keepalive.is_ping_queued()
+            || self
+                .socket
+                .as_ref()
+                .is_some_and(|socket| socket.has_unsent())
     }
 
     /// Whether a message may be sent.
@@ -228,14 +229,11 @@ impl State {
                 code: close.code,
                 reason: close.reason.clone(),
                 was_clean: self.close_sent.is_some()
+                    && self.buffered() == 0
                     && !self.has_output()
                     && self.failure.is_none(),
             },
-            None => CloseInfo {
-                code: code::ABNORMAL,
-                reason: String::new(),
-                was_clean: false,
-            },
+            None => CloseInfo::abnormal(),
         }
     }
 }

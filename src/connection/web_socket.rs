@@ -1,13 +1,12 @@
 //! Both halves of a connection in one.
 
-use std::{net::SocketAddr, thread, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
 use http::HeaderMap;
 
 use crate::{
-    CloseInfo, Error, Event, Handler, Message, MessageKind, MessageWriter, Messages, Phase,
-    ReadyState, Receiver, Request, Result, Sender,
-    connection::{events::IntoChannel, handler, on_library_thread},
+    CloseInfo, Event, Handler, Message, MessageKind, MessageWriter, Messages, ReadyState, Receiver,
+    Request, Result, Sender,
 };
 
 /// An open WebSocket connection.
@@ -87,9 +86,8 @@ impl WebSocket {
         self.sender.clone()
     }
 
-    /// Receives on this thread and calls `handler` back until the connection has ended, then says how.
-    ///
-    /// If the handler panics, the connection is closed with code 1011 and the panic goes on.
+    /// Receives on this thread and calls `handler` back until the connection has ended, then says how. See
+    /// [`Receiver::run`].
     ///
     /// ```no_run
     /// let ws = wstrand::connect("ws://127.0.0.1:9001/")?;
@@ -99,34 +97,27 @@ impl WebSocket {
     /// # Ok::<(), wstrand::Error>(())
     /// ```
     pub fn run(self, handler: impl Handler) -> CloseInfo {
-        handler::run(self.receiver, handler)
+        self.receiver.run(handler)
     }
 
-    /// Receives on a thread of the connection's own and calls `handler` back there. See [`Self::run`].
+    /// Receives on a thread of the connection's own and calls `handler` back there. See [`Receiver::spawn`].
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] with [`Phase::Spawn`] if the thread cannot be started; the connection is then closed.
+    /// As [`Receiver::spawn`].
     pub fn spawn(self, handler: impl Handler + Send + 'static) -> Result<Sender> {
-        let Self { sender, receiver } = self;
-        thread::Builder::new()
-            .name("wstrand".into())
-            .spawn(move || on_library_thread(|| handler::run(receiver, handler)))
-            .map_err(|error| Error::io(Phase::Spawn, error))?;
-        Ok(sender)
+        self.receiver.spawn(handler)?;
+        Ok(self.sender)
     }
 
-    /// Receives on a thread of the connection's own and puts what happens into a channel that holds
-    /// `capacity` events, so that one thread can wait for many connections with `select!`. When the
-    /// channel is full the connection is not read, and the peer has to wait.
+    /// Receives on a thread of the connection's own and puts what happens into a channel. See
+    /// [`Receiver::events`].
     ///
     /// # Errors
     ///
-    /// As [`Self::spawn`].
+    /// As [`Receiver::spawn`].
     pub fn events(self, capacity: usize) -> Result<(Sender, crossbeam_channel::Receiver<Event>)> {
-        let (channel, events) = crossbeam_channel::bounded(capacity);
-        let sender = self.spawn(IntoChannel { channel })?;
-        Ok((sender, events))
+        Ok((self.sender, self.receiver.events(capacity)?))
     }
 
     /// Sends a text message. See [`Sender::send_text`].
@@ -195,6 +186,20 @@ impl WebSocket {
     /// Cuts the connection at once. See [`Sender::shutdown`].
     pub fn shutdown(&self) {
         self.sender.shutdown();
+    }
+
+    /// Sends now what a callback has gathered. See [`Sender::flush`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Sender::send_text`].
+    pub fn flush(&self) -> Result<()> {
+        self.sender.flush()
+    }
+
+    /// How long the peer took to answer the last keepalive ping.
+    pub fn round_trip_time(&self) -> Option<Duration> {
+        self.sender.round_trip_time()
     }
 
     /// How far the connection has come.

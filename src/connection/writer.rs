@@ -36,33 +36,43 @@ impl MessageWriter {
         })
     }
 
-    /// Adds `bytes` to the message. Blocks as [`Sender::send_text`] does.
+    /// Adds `bytes` to the message. Blocks as [`Sender::send_text`] does, for each fragment that fills up.
     ///
     /// # Errors
     ///
-    /// [`Misuse::Utf8`] if the message is text and these bytes cannot be part of it: they are not sent.
-    /// Otherwise as [`Sender::send_text`].
-    pub fn push(&mut self, bytes: &[u8]) -> Result<()> {
+    /// [`Misuse::Utf8`] if the message is text and these bytes cannot be part of it. Otherwise as
+    /// [`Sender::send_text`]. Some of the bytes may have been taken: to go on after an error, use
+    /// [`io::Write`], which says how many.
+    pub fn push(&mut self, mut bytes: &[u8]) -> Result<()> {
+        while !bytes.is_empty() {
+            let taken = self.take(bytes)?;
+            bytes = &bytes[taken..];
+        }
+        Ok(())
+    }
+
+    /// Takes the start of `bytes`, all of it if it fits into a fragment; none of it if there is an error.
+    fn take(&mut self, bytes: &[u8]) -> Result<usize> {
+        if self.buffer.len() == FRAGMENT {
+            self.send_fragment(false)?;
+        }
+        let len = bytes.len().min(FRAGMENT - self.buffer.len());
+        let bytes = &bytes[..len];
         if self.kind == MessageKind::Text {
             let mut utf8 = self.utf8.clone();
             utf8.push(bytes).map_err(|_| Misuse::Utf8)?;
             self.utf8 = utf8;
         }
-        for piece in bytes.chunks(FRAGMENT) {
-            if self.buffer.len() + piece.len() > FRAGMENT {
-                self.send_fragment(false)?;
-            }
-            self.buffer.extend_from_slice(piece);
-        }
-        Ok(())
+        self.buffer.extend_from_slice(bytes);
+        Ok(len)
     }
 
     /// Sends what was written and ends the message.
     ///
     /// # Errors
     ///
-    /// [`Misuse::Utf8`] if the message is text and ends inside a character; the connection is then closed,
-    /// as when the writer is dropped. Otherwise as [`Sender::send_text`].
+    /// [`Misuse::Utf8`] if the message is text and ends inside a character. Otherwise as
+    /// [`Sender::send_text`]. After any of them the message stays unfinished, as when the writer is dropped.
     pub fn finish(mut self) -> Result<()> {
         if self.kind == MessageKind::Text {
             self.utf8.finish().map_err(|_| Misuse::Utf8)?;
@@ -93,19 +103,14 @@ impl MessageWriter {
 
 impl io::Write for MessageWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self.push(bytes) {
-            Ok(()) => Ok(bytes.len()),
-            Err(error @ Error::Misuse(_)) => Err(io::Error::new(io::ErrorKind::InvalidData, error)),
-            Err(error @ Error::Timeout(_)) => Err(io::Error::new(io::ErrorKind::TimedOut, error)),
-            Err(error) => Err(io::Error::other(error)),
-        }
+        self.take(bytes).map_err(into_io)
     }
 
     fn flush(&mut self) -> io::Result<()> {
         if self.buffer.is_empty() {
             return Ok(());
         }
-        self.send_fragment(false).map_err(io::Error::other)
+        self.send_fragment(false).map_err(into_io)
     }
 }
 
@@ -118,6 +123,15 @@ impl Drop for MessageWriter {
         }
         shared.end_streaming();
     }
+}
+
+fn into_io(error: Error) -> io::Error {
+    let kind = match &error {
+        Error::Misuse(_) => io::ErrorKind::InvalidData,
+        Error::Timeout(_) => io::ErrorKind::TimedOut,
+        _ => io::ErrorKind::Other,
+    };
+    io::Error::new(kind, error)
 }
 
 /// How much a fragment holds.

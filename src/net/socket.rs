@@ -57,6 +57,11 @@ impl Wait {
         }
     }
 
+    /// Whether there is nothing left to wait for.
+    pub(crate) fn has_passed(self) -> bool {
+        self.remaining() == Some(Duration::ZERO)
+    }
+
     /// What is left: `None` is for ever. Zero if the time has passed.
     fn remaining(self) -> Option<Duration> {
         match self {
@@ -95,8 +100,8 @@ impl Socket {
     /// `WouldBlock` if nothing came within `wait`.
     pub(crate) fn receive(&self, buffer: &mut Vec<u8>, wait: Wait) -> io::Result<usize> {
         debug_assert!(buffer.capacity() > buffer.len());
-        // A blocking read costs one system call, one that may time out two: `poll` first, because a
-        // read timeout would have to be set anew each time to keep a deadline.
+        // A blocking read costs one system call a wake-up. One that may time out asks first and waits in
+        // `poll`: a read timeout of the socket's would have to be set anew each time to keep a deadline.
         let flags = match wait {
             Wait::Forever => RecvFlags::empty(),
             _ => RecvFlags::DONTWAIT,

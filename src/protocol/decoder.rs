@@ -213,7 +213,7 @@ impl Decoder {
             Some(frame) => {
                 let rest = usize::try_from(frame.remaining).unwrap_or(usize::MAX);
                 let wanted = rest.saturating_add(BEHIND_FRAME).min(held.max(step));
-                (wanted, wanted)
+                (wanted, wanted.min(step))
             }
             None if self.buffer.capacity() < step => (step, step),
             None => (step.max(held), ENOUGH),
