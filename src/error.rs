@@ -301,6 +301,10 @@ impl Error {
     }
 
     pub(crate) fn io(phase: Phase, source: io::Error) -> Self {
+        let inner = source.get_ref().and_then(|inner| inner.downcast_ref());
+        if let Some(error) = inner {
+            return Self::Tls(TlsError::clone(error));
+        }
         Self::Io {
             phase,
             source: Arc::new(source),

@@ -90,7 +90,7 @@ struct Control {
     waker: UnixStream,
     /// What to shake hands with, if the server speaks TLS.
     #[cfg(feature = "tls")]
-    acceptor: Mutex<Option<native_tls::TlsAcceptor>>,
+    acceptor: Mutex<Option<openssl::ssl::SslAcceptor>>,
 }
 
 #[derive(Default)]
@@ -491,7 +491,7 @@ impl Control {
     }
 
     #[cfg(feature = "tls")]
-    fn set_acceptor(&self, acceptor: native_tls::TlsAcceptor) {
+    fn set_acceptor(&self, acceptor: openssl::ssl::SslAcceptor) {
         *self.acceptor.lock().unwrap_or_else(PoisonError::into_inner) = Some(acceptor);
     }
 

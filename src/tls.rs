@@ -2,11 +2,12 @@
 
 use std::sync::OnceLock;
 
-use native_tls::{Certificate, Protocol, TlsAcceptor, TlsConnector};
-use pem::Pem;
-use pkcs8::{
-    AlgorithmIdentifierRef, ObjectIdentifier, PrivateKeyInfoRef,
-    der::{AnyRef, Encode, asn1::OctetStringRef},
+use native_tls::{Certificate, Protocol, TlsConnector};
+use openssl::{
+    pkcs12::Pkcs12,
+    pkey::{PKey, Private},
+    ssl::{SslAcceptor, SslMethod, SslVersion},
+    x509::X509,
 };
 use sha2::{Digest, Sha256};
 
@@ -35,7 +36,11 @@ pub struct ClientTls {
 
 /// A certificate chain and its private key.
 #[derive(Clone)]
-pub struct Identity(native_tls::Identity);
+pub struct Identity {
+    /// The end's own certificate first.
+    chain: Vec<X509>,
+    key: PKey<Private>,
+}
 
 /// A version of TLS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -168,7 +173,7 @@ impl ClientTls {
             builder.add_root_certificate(root.clone());
         }
         if let Some(identity) = &self.identity {
-            builder.identity(identity.0.clone());
+            builder.identity(identity.native()?);
         }
         builder.build().map_err(Error::tls)
     }
@@ -188,36 +193,86 @@ impl std::fmt::Debug for ClientTls {
 
 impl Identity {
     /// Reads a certificate chain, the end's own certificate first, and its private key, both in PEM. The
-    /// key may be in PKCS#8, PKCS#1 (`RSA PRIVATE KEY`) or SEC1 (`EC PRIVATE KEY`) form, not encrypted.
+    /// key may be in PKCS#8, PKCS#1 (`RSA PRIVATE KEY`) or SEC1 (`EC PRIVATE KEY`) form, not encrypted; text
+    /// before either does not matter.
     ///
     /// # Errors
     ///
     /// [`Error::Tls`] that says what is missing or wrong, and where it can be mended the `openssl` command
     /// that does.
     pub fn from_pem(chain: &[u8], key: &[u8]) -> Result<Self> {
-        let key = pkcs8_pem(key)?;
-        native_tls::Identity::from_pkcs8(chain, key.as_bytes())
-            .map(Self)
-            .map_err(Error::tls)
+        let chain = X509::stack_from_pem(chain)
+            .map_err(|error| Error::tls(format!("certificate: {error}")))?;
+        // Without a callback OpenSSL would ask for a password on the terminal.
+        let key = PKey::private_key_from_pem_callback(key, |_| Ok(0)).map_err(|error| {
+            let text = String::from_utf8_lossy(key);
+            Error::tls(match text.contains("ENCRYPTED") {
+                true => "the private key is encrypted; decrypt it: \
+                         openssl pkcs8 -topk8 -nocrypt -in KEY -out NEWKEY"
+                    .to_owned(),
+                false if text.contains("PRIVATE KEY-----") => format!("private key: {error}"),
+                false => "no private key in the PEM text".to_owned(),
+            })
+        })?;
+        Self::new(chain, key)
     }
 
     /// Reads a PKCS#12 archive (`.p12`, `.pfx`).
     ///
     /// # Errors
     ///
-    /// [`Error::Tls`] if it cannot be read, or not with this password.
+    /// [`Error::Tls`] if it cannot be read, or not with this password, or has no certificate with its key.
     pub fn from_pkcs12(archive: &[u8], password: &str) -> Result<Self> {
-        native_tls::Identity::from_pkcs12(archive, password)
-            .map(Self)
-            .map_err(Error::tls)
+        if password.contains('\0') {
+            return Err(Error::tls("the password has a NUL"));
+        }
+        let archive = Pkcs12::from_der(archive).map_err(Error::tls)?;
+        let archive = archive.parse2(password).map_err(Error::tls)?;
+        let key = archive
+            .pkey
+            .ok_or_else(|| Error::tls("no private key in the archive"))?;
+        let mut chain: Vec<_> = archive.cert.into_iter().collect();
+        chain.extend(archive.ca.into_iter().flatten());
+        Self::new(chain, key)
     }
 
-    /// What a server shakes hands with.
-    pub(crate) fn acceptor(&self) -> Result<TlsAcceptor> {
-        TlsAcceptor::builder(self.0.clone())
-            .min_protocol_version(Some(Protocol::Tlsv12))
-            .build()
-            .map_err(Error::tls)
+    fn new(chain: Vec<X509>, key: PKey<Private>) -> Result<Self> {
+        let own = chain
+            .first()
+            .ok_or_else(|| Error::tls("no certificate in the PEM text"))?;
+        // OpenSSL would drop a key that does not belong to the certificate without a word.
+        if !own.public_key().is_ok_and(|public| public.public_eq(&key)) {
+            return Err(Error::tls("the private key is not the first certificate's"));
+        }
+        Ok(Self { chain, key })
+    }
+
+    /// What a client shows, in the one form that native-tls takes.
+    fn native(&self) -> Result<native_tls::Identity> {
+        let mut chain = Vec::new();
+        for certificate in &self.chain {
+            chain.extend(certificate.to_pem().map_err(Error::tls)?);
+        }
+        let key = self.key.private_key_to_pem_pkcs8().map_err(Error::tls)?;
+        native_tls::Identity::from_pkcs8(&chain, &key).map_err(Error::tls)
+    }
+
+    /// What a server shakes hands with. Not native-tls's acceptor, which does not speak TLS 1.3.
+    pub(crate) fn acceptor(&self) -> Result<SslAcceptor> {
+        let build = || {
+            let mut builder = SslAcceptor::mozilla_intermediate_v5(SslMethod::tls_server())?;
+            builder.set_min_proto_version(Some(SslVersion::TLS1_2))?;
+            builder.set_private_key(&self.key)?;
+            for (place, certificate) in self.chain.iter().enumerate() {
+                match place {
+                    0 => builder.set_certificate(certificate)?,
+                    _ => builder.add_extra_chain_cert(certificate.clone())?,
+                }
+            }
+            builder.check_private_key()?;
+            Ok::<_, openssl::error::ErrorStack>(builder.build())
+        };
+        build().map_err(Error::tls)
     }
 }
 
@@ -235,52 +290,3 @@ impl From<TlsVersion> for Protocol {
         }
     }
 }
-
-/// The private key of `text`, whatever stands before it, in the one form that every TLS library takes.
-fn pkcs8_pem(text: &[u8]) -> Result<String> {
-    let blocks =
-        pem::parse_many(text).map_err(|error| Error::tls(format!("private key: {error}")))?;
-    let key = blocks
-        .iter()
-        .find(|block| block.tag().ends_with("PRIVATE KEY"))
-        .ok_or_else(|| Error::tls("no private key in the PEM text"))?;
-    if key.tag() == "ENCRYPTED PRIVATE KEY" || key.headers().get("DEK-Info").is_some() {
-        return Err(Error::tls(
-            "the private key is encrypted; decrypt it: openssl pkcs8 -topk8 -nocrypt -in KEY -out NEWKEY",
-        ));
-    }
-    let der = match key.tag() {
-        "PRIVATE KEY" => return Ok(pem::encode(key)),
-        "RSA PRIVATE KEY" => wrap(RSA, AnyRef::NULL, key.contents()),
-        "EC PRIVATE KEY" => sec1::EcPrivateKey::try_from(key.contents())
-            .ok()
-            .and_then(|ec| ec.parameters?.named_curve())
-            .and_then(|curve| wrap(EC, AnyRef::from(&curve), key.contents())),
-        _ => None,
-    };
-    let der = der.ok_or_else(|| {
-        Error::tls(format!(
-            "the private key's form ({}) is not supported; convert it: \
-             openssl pkcs8 -topk8 -nocrypt -in KEY -out NEWKEY",
-            key.tag()
-        ))
-    })?;
-    Ok(pem::encode(&Pem::new("PRIVATE KEY", der)))
-}
-
-/// Puts a key in its algorithm's own form into PKCS#8 (RFC 5208, section 5).
-fn wrap(algorithm: ObjectIdentifier, parameters: AnyRef<'_>, key: &[u8]) -> Option<Vec<u8>> {
-    let algorithm = AlgorithmIdentifierRef {
-        oid: algorithm,
-        parameters: Some(parameters),
-    };
-    PrivateKeyInfoRef::new(algorithm, OctetStringRef::new(key).ok()?)
-        .to_der()
-        .ok()
-}
-
-/// rsaEncryption (RFC 8017, appendix A.1).
-const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
-
-/// id-ecPublicKey (RFC 5480, section 2.1.1).
-const EC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");

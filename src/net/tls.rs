@@ -17,10 +17,11 @@ use std::{
     },
 };
 
-use native_tls::{HandshakeError, MidHandshakeTlsStream, TlsAcceptor, TlsConnector, TlsStream};
+use native_tls::{TlsConnector, TlsStream};
+use openssl::ssl::{SslAcceptor, SslStream};
 
 use crate::{
-    Error, Phase, Result,
+    Error, Phase, Result, TlsError,
     net::{Stream, socket::Wait},
 };
 
@@ -31,13 +32,30 @@ pub(crate) struct TlsSession {
 }
 
 struct Session {
-    stream: TlsStream<Pipe>,
+    engine: Box<dyn Engine>,
     pipe: Pipe,
     /// Ciphertext that is due before everything else; the first `sent` bytes of it are gone.
     unsent: Vec<u8>,
     sent: usize,
     /// What the reader reads ciphertext into.
     raw: Vec<u8>,
+}
+
+/// The system's TLS at work over a pipe.
+trait Engine: Read + Write + Send {
+    /// Says close_notify.
+    fn say_goodbye(&mut self);
+
+    /// The peer's certificate, in DER.
+    fn peer_certificate(&self) -> Option<Vec<u8>>;
+}
+
+/// How far a handshake has come.
+enum Attempt {
+    Done(Box<dyn Engine>),
+    Failed(Error),
+    /// The peer's next words are needed: then go on with this.
+    More(Box<dyn FnOnce() -> Attempt>),
 }
 
 /// Both directions of the pipe. A handle is kept beside the session, because a handshake that fails drops
@@ -66,7 +84,7 @@ impl TlsSession {
         wait: Wait,
     ) -> Result<Self> {
         let pipe = Pipe::default();
-        let attempt = connector.connect(host, pipe.clone());
+        let attempt = client_attempt(connector.connect(host, pipe.clone()));
         Self::shake_hands(attempt, pipe, below, wait)
     }
 
@@ -75,31 +93,26 @@ impl TlsSession {
     /// # Errors
     ///
     /// As [`Self::connect`].
-    pub(crate) fn accept(acceptor: &TlsAcceptor, below: &Stream, wait: Wait) -> Result<Self> {
+    pub(crate) fn accept(acceptor: &SslAcceptor, below: &Stream, wait: Wait) -> Result<Self> {
         let pipe = Pipe::default();
-        let attempt = acceptor.accept(pipe.clone());
+        let attempt = server_attempt(acceptor.accept(pipe.clone()));
         Self::shake_hands(attempt, pipe, below, wait)
     }
 
-    fn shake_hands(
-        mut attempt: std::result::Result<TlsStream<Pipe>, HandshakeError<Pipe>>,
-        pipe: Pipe,
-        below: &Stream,
-        wait: Wait,
-    ) -> Result<Self> {
+    fn shake_hands(mut attempt: Attempt, pipe: Pipe, below: &Stream, wait: Wait) -> Result<Self> {
         let mut raw = Vec::with_capacity(RAW);
         loop {
             let outgoing = pipe.take_outgoing();
             let sent = below.send(&outgoing, wait);
-            // If it has failed anyway, an alert that does not get through does not matter.
-            let middle: MidHandshakeTlsStream<Pipe> = match attempt {
-                Err(HandshakeError::Failure(error)) => return Err(Error::tls(error)),
-                Err(HandshakeError::WouldBlock(middle)) => middle,
-                Ok(stream) => {
+            let go_on = match attempt {
+                // An alert that does not get through does not matter any more.
+                Attempt::Failed(error) => return Err(error),
+                Attempt::More(go_on) => go_on,
+                Attempt::Done(engine) => {
                     check_sent(sent, outgoing.len())?;
                     return Ok(Self {
                         session: Mutex::new(Session {
-                            stream,
+                            engine,
                             pipe,
                             unsent: Vec::new(),
                             sent: 0,
@@ -123,7 +136,7 @@ impl TlsSession {
                 }
                 Err(error) => return Err(Error::io(Phase::Tls, error)),
             }
-            attempt = middle.handshake();
+            attempt = go_on();
         }
     }
 
@@ -134,8 +147,7 @@ impl TlsSession {
 
     /// The peer's certificate, in DER.
     pub(crate) fn peer_certificate(&self) -> Option<Vec<u8>> {
-        let certificate = self.lock().stream.peer_certificate().ok()??;
-        certificate.to_der().ok()
+        self.lock().engine.peer_certificate()
     }
 
     /// Appends what has arrived to `buffer`, as [`Stream::receive`] does. One thread at a time.
@@ -183,7 +195,7 @@ impl TlsSession {
         buffer.resize(end, 0);
         let mut filled = start;
         let result = loop {
-            match session.stream.read(&mut buffer[filled..]) {
+            match session.engine.read(&mut buffer[filled..]) {
                 Ok(0) => break Ok(()),
                 Ok(len) => {
                     filled += len;
@@ -191,7 +203,8 @@ impl TlsSession {
                         break Ok(());
                     }
                 }
-                Err(error) => break Err(error),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break Err(error),
+                Err(error) => break Err(io::Error::other(TlsError::new(error))),
             }
         };
         buffer.truncate(filled);
@@ -254,7 +267,8 @@ impl TlsSession {
             }
             let mut session = self.lock();
             // The pipe takes everything, so this is all or an error.
-            session.stream.write_all(piece)?;
+            let encrypted = session.engine.write_all(piece);
+            encrypted.map_err(|error| io::Error::other(TlsError::new(error)))?;
             self.keep_outgoing(&mut session);
             drop(session);
             taken += piece.len();
@@ -268,8 +282,7 @@ impl TlsSession {
     /// Tells the peer that nothing follows (close_notify), as far as that goes without blocking.
     pub(crate) fn say_goodbye(&self, below: &Stream) {
         let mut session = self.lock();
-        // It only says so; data of the peer's may still come.
-        let _ = session.stream.shutdown();
+        session.engine.say_goodbye();
         self.keep_outgoing(&mut session);
         drop(session);
         let _ = self.flush(below, Wait::Never);
@@ -279,6 +292,50 @@ impl TlsSession {
 impl fmt::Debug for TlsSession {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TlsSession").finish_non_exhaustive()
+    }
+}
+
+impl Engine for TlsStream<Pipe> {
+    fn say_goodbye(&mut self) {
+        // It only says so; data of the peer's may still come.
+        let _ = self.shutdown();
+    }
+
+    fn peer_certificate(&self) -> Option<Vec<u8>> {
+        TlsStream::peer_certificate(self).ok()??.to_der().ok()
+    }
+}
+
+impl Engine for SslStream<Pipe> {
+    fn say_goodbye(&mut self) {
+        let _ = self.shutdown();
+    }
+
+    fn peer_certificate(&self) -> Option<Vec<u8>> {
+        self.ssl().peer_certificate()?.to_der().ok()
+    }
+}
+
+fn client_attempt(result: Result<TlsStream<Pipe>, native_tls::HandshakeError<Pipe>>) -> Attempt {
+    use native_tls::HandshakeError as Unfinished;
+    match result {
+        Ok(stream) => Attempt::Done(Box::new(stream)),
+        Err(Unfinished::Failure(error)) => Attempt::Failed(Error::tls(error)),
+        Err(Unfinished::WouldBlock(middle)) => {
+            Attempt::More(Box::new(move || client_attempt(middle.handshake())))
+        }
+    }
+}
+
+fn server_attempt(result: Result<SslStream<Pipe>, openssl::ssl::HandshakeError<Pipe>>) -> Attempt {
+    use openssl::ssl::HandshakeError as Unfinished;
+    match result {
+        Ok(stream) => Attempt::Done(Box::new(stream)),
+        Err(Unfinished::SetupFailure(error)) => Attempt::Failed(Error::tls(error)),
+        Err(Unfinished::Failure(middle)) => Attempt::Failed(Error::tls(middle.into_error())),
+        Err(Unfinished::WouldBlock(middle)) => {
+            Attempt::More(Box::new(move || server_attempt(middle.handshake())))
+        }
     }
 }
 
