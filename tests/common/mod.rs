@@ -93,6 +93,31 @@ impl Process {
         }
     }
 
+    /// Waits for the next line on standard output that has `part` in it, and returns all of it.
+    pub(crate) fn line_with(&mut self, part: &str) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            while let Some(line) = self.stdout.get(self.seen) {
+                self.seen += 1;
+                if line.contains(part) {
+                    return line.clone();
+                }
+            }
+            if let Err(why) = self.read_until(deadline) {
+                panic!(
+                    "no line with {part:?} ({why}) from {}\n{}",
+                    self.name,
+                    self.transcript()
+                );
+            }
+        }
+    }
+
+    /// What it has printed on standard output, up to the last line that was waited for and perhaps beyond.
+    pub(crate) fn all_so_far(&self) -> &[String] {
+        &self.stdout
+    }
+
     /// Waits until the process has ended by itself.
     pub(crate) fn finish_within(mut self, limit: Duration) -> Finished {
         let deadline = Instant::now() + limit;
@@ -155,6 +180,23 @@ impl Process {
             .expect("stdin is piped");
         writeln!(stdin, "{line}")
             .unwrap_or_else(|error| panic!("{} does not listen: {error}", self.name));
+    }
+
+    /// Writes bytes to the process's standard input, at once.
+    pub(crate) fn write(&mut self, bytes: &[u8]) {
+        let stdin = self
+            .child
+            .as_mut()
+            .and_then(|child| child.stdin.as_mut())
+            .expect("stdin is piped");
+        stdin
+            .write_all(bytes)
+            .unwrap_or_else(|error| panic!("{} does not listen: {error}", self.name));
+    }
+
+    /// Closes the process's standard input.
+    pub(crate) fn end_of_input(&mut self) {
+        drop(self.child.as_mut().and_then(|child| child.stdin.take()));
     }
 
     fn signal(&self, signal: &str) {

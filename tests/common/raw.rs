@@ -6,6 +6,7 @@
     reason = "every test file compiles this module and uses its own part of it"
 )]
 
+use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::panic::resume_unwind;
@@ -55,6 +56,15 @@ pub(crate) fn in_time(test: impl FnOnce() + Send + 'static) {
 /// Runs a test in a process of its own, where no other test's threads and descriptors are: this program
 /// once more, with only the test `name`.
 pub(crate) fn alone(name: &str, test: impl FnOnce() + Send + 'static) {
+    alone_with(name, &[], test);
+}
+
+/// As [`alone`], with more in the environment.
+pub(crate) fn alone_with(
+    name: &str,
+    environment: &[(&str, &str)],
+    test: impl FnOnce() + Send + 'static,
+) {
     const ALONE: &str = "WSTRAND_TEST_ALONE";
     if std::env::var_os(ALONE).is_some() {
         return in_time(test);
@@ -63,6 +73,7 @@ pub(crate) fn alone(name: &str, test: impl FnOnce() + Send + 'static) {
     let output = Command::new(this)
         .args(["--exact", name, "--nocapture", "--test-threads=1"])
         .env(ALONE, "1")
+        .envs(environment.iter().copied())
         .stdin(Stdio::null())
         .output()
         .expect("the running test starts once more");
@@ -100,8 +111,8 @@ pub(crate) struct Frame {
     pub(crate) payload: Vec<u8>,
 }
 
-impl std::fmt::Debug for Frame {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Frame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shown = &self.payload[..self.payload.len().min(40)];
         write!(
             f,
@@ -173,9 +184,9 @@ impl Build {
     }
 }
 
-/// The raw peer.
-pub(crate) struct Raw {
-    pub(crate) stream: TcpStream,
+/// The raw peer, over a plain socket or whatever else carries bytes.
+pub(crate) struct Raw<S = TcpStream> {
+    pub(crate) stream: S,
     pub(crate) side: Side,
     /// What was read and not taken yet begins at `at`.
     buffer: Vec<u8>,
@@ -191,12 +202,7 @@ impl Raw {
         stream
             .set_write_timeout(Some(PATIENCE))
             .expect("an open socket");
-        Self {
-            stream,
-            side,
-            buffer: Vec::new(),
-            at: 0,
-        }
+        Self::over(stream, side)
     }
 
     /// A client that has said nothing yet.
@@ -209,12 +215,7 @@ impl Raw {
 
     /// A client whose opening handshake is done.
     pub(crate) fn open(addr: SocketAddr) -> Self {
-        let mut raw = Self::connect(addr);
-        raw.write(&request(addr, ""));
-        let head = raw.head();
-        assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
-        assert!(head.contains(ACCEPT), "{head}");
-        raw
+        Self::connect(addr).opened(addr)
     }
 
     /// A server that has a client, and has heard nothing yet.
@@ -225,10 +226,65 @@ impl Raw {
 
     /// A server whose opening handshake is done.
     pub(crate) fn accept_open(listener: &TcpListener) -> Self {
-        let mut raw = Self::accept(listener);
-        let head = raw.head();
-        raw.write(answer(&head, "").as_bytes());
-        raw
+        Self::accept(listener).accepted().0
+    }
+
+    /// Waits until something has arrived, and leaves it in the socket.
+    pub(crate) fn peek(&mut self) {
+        let peeked = self.stream.peek(&mut [0]).expect("the peer writes");
+        assert_eq!(peeked, 1, "the peer has ended");
+    }
+
+    pub(crate) fn half_close(&self) {
+        let _ = self.stream.shutdown(Shutdown::Write);
+    }
+
+    /// Ends the connection by a reset: that is what closing with unread input does.
+    pub(crate) fn reset(mut self) {
+        self.peek();
+    }
+
+    /// Answers Close as a peer should, and waits for the end.
+    #[track_caller]
+    pub(crate) fn finish(mut self) -> Frame {
+        let close = self.frame();
+        assert_eq!(close.opcode, CLOSE, "{close:?}");
+        self.send(CLOSE, close.payload.clone());
+        if self.side == Side::Server {
+            self.half_close();
+        }
+        self.end();
+        close
+    }
+}
+
+impl<S: Read + Write> Raw<S> {
+    /// A peer over a stream that is connected, and has its deadlines.
+    pub(crate) fn over(stream: S, side: Side) -> Self {
+        Self {
+            stream,
+            side,
+            buffer: Vec::new(),
+            at: 0,
+        }
+    }
+
+    /// The client's opening handshake.
+    #[track_caller]
+    pub(crate) fn opened(mut self, host: impl fmt::Display) -> Self {
+        self.write(&request(host, ""));
+        let head = self.head();
+        assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+        assert!(head.contains(ACCEPT), "{head}");
+        self
+    }
+
+    /// The server's opening handshake; with the head of the request.
+    #[track_caller]
+    pub(crate) fn accepted(mut self) -> (Self, String) {
+        let head = self.head();
+        self.write(answer(&head, "").as_bytes());
+        (self, head)
     }
 
     pub(crate) fn write(&mut self, bytes: &[u8]) {
@@ -340,19 +396,6 @@ impl Raw {
         }
     }
 
-    /// Answers Close as a peer should, and waits for the end.
-    #[track_caller]
-    pub(crate) fn finish(mut self) -> Frame {
-        let close = self.frame();
-        assert_eq!(close.opcode, CLOSE, "{close:?}");
-        self.send(CLOSE, close.payload.clone());
-        if self.side == Side::Server {
-            self.half_close();
-        }
-        self.end();
-        close
-    }
-
     /// Everything up to the end of the stream.
     #[track_caller]
     pub(crate) fn rest(&mut self) -> Vec<u8> {
@@ -363,21 +406,6 @@ impl Raw {
     /// Reads up to `len` bytes and throws them away; returns how many.
     pub(crate) fn trickle(&mut self, len: usize) -> io::Result<usize> {
         self.stream.read(&mut vec![0; len])
-    }
-
-    /// Waits until something has arrived, and leaves it in the socket.
-    pub(crate) fn peek(&mut self) {
-        let peeked = self.stream.peek(&mut [0]).expect("the peer writes");
-        assert_eq!(peeked, 1, "the peer has ended");
-    }
-
-    pub(crate) fn half_close(&self) {
-        let _ = self.stream.shutdown(Shutdown::Write);
-    }
-
-    /// Ends the connection by a reset: that is what closing with unread input does.
-    pub(crate) fn reset(mut self) {
-        self.peek();
     }
 
     fn take(&mut self) -> Option<Frame> {
@@ -436,9 +464,9 @@ impl Raw {
 }
 
 /// An opening handshake with more header lines, each with its line break.
-pub(crate) fn request(addr: SocketAddr, more: &str) -> Vec<u8> {
+pub(crate) fn request(host: impl fmt::Display, more: &str) -> Vec<u8> {
     format!(
-        "GET /chat HTTP/1.1\r\nHost: {addr}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+        "GET /chat HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
          Sec-WebSocket-Key: {KEY}\r\nSec-WebSocket-Version: 13\r\n{more}\r\n"
     )
     .into_bytes()
@@ -479,7 +507,7 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) fn addr(&self) -> SocketAddr {
-        self.handle.local_addr()
+        self.handle.local_addr().expect("a TCP socket")
     }
 
     pub(crate) fn url(&self) -> String {
@@ -549,7 +577,7 @@ pub(crate) fn client(options: &Options) -> Pair {
     let (listener, url) = listen();
     let raw = thread::spawn(move || Raw::accept_open(&listener));
     let ws = Client::new()
-        .options(options.clone())
+        .options(options)
         .connect(&url)
         .expect("the raw server accepts");
     let raw = raw.join().expect("the raw server accepts");
@@ -563,7 +591,7 @@ pub(crate) fn client(options: &Options) -> Pair {
 /// Connects a raw client to a server of the library's.
 pub(crate) fn server(options: &Options) -> Pair {
     let (running, connections) = hand_out(|server| {
-        server.options(options.clone());
+        server.options(options);
     });
     let raw = Raw::open(running.addr());
     let ws = connections
