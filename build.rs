@@ -10,10 +10,15 @@ const ABI_VERSION: u32 = 0;
 
 fn main() {
     let ffi = env::var("CARGO_MANIFEST_DIR").expect("set by cargo");
-    let root = Path::new(&ffi).parent().expect("ffi/ lies in the repository");
+    let root = Path::new(&ffi)
+        .parent()
+        .expect("ffi/ lies in the repository");
     // An absolute path: a relative one would be looked up in ffi/, and a
     // missing file makes cargo rebuild every time.
-    println!("cargo::rerun-if-changed={}", root.join("build.rs").display());
+    println!(
+        "cargo::rerun-if-changed={}",
+        root.join("build.rs").display()
+    );
 
     println!("cargo::rustc-env=WSTRAND_ABI_VERSION={ABI_VERSION}");
     if env::var("CARGO_CFG_TARGET_OS").as_deref() == Ok("linux") {
