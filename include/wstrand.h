@@ -418,8 +418,8 @@ typedef void (*wstrand_message_fn)(wstrand_connection *connection,
                                    void *userdata);
 
 /**
- * A ping came, which the library has answered already, or a pong: also those that answer the library's
- * own pings, of 4 bytes. `size` is at most 125 (RFC 6455, section 5.5).
+ * A ping came, whose answer is on the way, or a pong: also those that answer the library's own pings, of
+ * 4 bytes. `size` is at most 125 (RFC 6455, section 5.5).
  */
 typedef void (*wstrand_control_fn)(wstrand_connection *connection,
                                    const void *data,
@@ -624,7 +624,7 @@ int wstrand_options_add_subprotocol(wstrand_options *options,
  * Threads: one at a time.
  *
  * @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT if the name is not a token, the value has anything but
- * printable ASCII (line ends above all), the handshake owns the field (Host, Upgrade, Sec-WebSocket-…), or
+ * printable ASCII (line ends above all), the handshake owns the field (Host, Upgrade, Sec-WebSocket-*), or
  * for NULL.
  */
 int wstrand_options_add_header(wstrand_options *options,
@@ -683,23 +683,26 @@ int wstrand_options_set_max_buffered_bytes(wstrand_options *options,
                                            size_t bytes);
 
 /**
- * Sets how long one call that sends may take until the peer's system has taken the message.
- * 30,000 ms by default.
+ * Sets how long one call that sends may wait for room, and then again how long until the operating system
+ * has taken the message, which it does as the peer takes what came before. 30,000 ms by default.
  *
  * Threads: one at a time.
  *
  * @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT if `timeout_ms` is less than 1, or for NULL.
  */
-int wstrand_options_set_send_timeout_ms(wstrand_options *options, int64_t timeout_ms);
+int wstrand_options_set_send_timeout_ms(wstrand_options *options,
+                                        int64_t timeout_ms);
 
 /**
- * Sets how long the closing handshake may take; then the connection is cut. 5,000 ms by default.
+ * Sets how long the closing handshake may take, with what still waits to be sent before it; then the
+ * connection is cut. 5,000 ms by default.
  *
  * Threads: one at a time.
  *
  * @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT if `timeout_ms` is less than 1, or for NULL.
  */
-int wstrand_options_set_close_timeout_ms(wstrand_options *options, int64_t timeout_ms);
+int wstrand_options_set_close_timeout_ms(wstrand_options *options,
+                                         int64_t timeout_ms);
 
 /**
  * Sets how often a ping is sent to see whether the peer is still there; 0 turns that off.
@@ -941,8 +944,8 @@ int wstrand_connect(const char *url,
  * Sends a text message (RFC 6455, section 5.6).
  *
  * Messages go out whole and in the order of the calls, however many threads send. Blocks until the message
- * is written, or queued behind what another thread is writing; where more than `max_buffered_bytes` would
- * be waiting, until there is room; at the most for the send timeout: 30 s by default.
+ * is written, or queued behind what another thread is writing. Where more than `max_buffered_bytes` would
+ * be waiting, it first waits for room. Each of the two takes the send timeout at the most, 30 s by default.
  *
  * Inside a callback, where more received messages wait to be handed out, the message goes out together
  * with the replies to those, or with `wstrand_connection_flush`.
@@ -1102,8 +1105,8 @@ int wstrand_connection_close(wstrand_connection *connection,
  * @param timeout_ms 0 not to wait at all, negative to wait for ever.
  * @param error Where the reason of a failure goes; NULL on success. May be NULL.
  * @return WSTRAND_OK if it has ended; WSTRAND_TIMEOUT if it has not yet; WSTRAND_WOULD_DEADLOCK inside its
- * own callbacks, or if one of those waits for the callback that this is called in; WSTRAND_BUSY while
- * another thread receives; WSTRAND_INVALID_ARGUMENT for NULL; WSTRAND_PANIC.
+ * own callbacks, except `on_connection`, or if one of those waits for the callback that this is called
+ * in; WSTRAND_BUSY while another thread receives; WSTRAND_INVALID_ARGUMENT for NULL; WSTRAND_PANIC.
  */
 int wstrand_connection_wait_closed(wstrand_connection *connection,
                                    int64_t timeout_ms,
@@ -1445,7 +1448,8 @@ int wstrand_server_run(wstrand_server *server,
  * ended, and after `drain_ms` cuts those that are left. It cannot be started again.
  *
  * Blocks until then, a quarter of a second longer than `drain_ms` at the most. Inside a callback it does not
- * wait for that callback's own connection. A second call waits like the first. Not to be called by a
+ * wait for that callback's own connection, nor for those of others that are stopping the server. A second
+ * call waits like the first. Not to be called by a
  * signal handler: have a thread wait for the signal, as examples/c/echo_server.c does.
  *
  * Threads: any.
@@ -1575,7 +1579,7 @@ int wstrand_response_set_status(wstrand_response *response,
  *
  * @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT if the name is not a token, the value has anything but
  * printable ASCII (line ends above all), the library owns the field (Connection, Content-Length,
- * Sec-WebSocket-…), or for NULL; WSTRAND_PANIC.
+ * Sec-WebSocket-*), or for NULL; WSTRAND_PANIC.
  */
 int wstrand_response_add_header(wstrand_response *response,
                                 const char *name,

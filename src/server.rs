@@ -116,6 +116,8 @@ enum Stage {
 struct Tenant {
     socket: Weak<Socket>,
     shared: Weak<Shared>,
+    /// The opening handshake is being accepted: the client may count on a closing handshake from now on.
+    is_accepted: bool,
 }
 
 /// A tenant's right to be counted; dropped when its connection is over.
@@ -357,11 +359,12 @@ impl ServerHandle {
             &[0],
             SendFlags::DONTWAIT | SendFlags::NOSIGNAL,
         );
-        for (socket, shared) in &tenants {
+        for (socket, shared, is_accepted) in tenants {
             match (shared.upgrade(), socket.upgrade()) {
                 (Some(shared), _) => shared.start_close(CloseFrame::new(code::GOING_AWAY, "")),
-                (None, Some(socket)) => socket.shutdown(Shutdown::Both),
-                (None, None) => {}
+                // One that is accepted right now will find out, and close properly.
+                (None, Some(socket)) if !is_accepted => socket.shutdown(Shutdown::Both),
+                _ => {}
             }
         }
 
@@ -369,7 +372,7 @@ impl ServerHandle {
         if !state.is_empty_but_for_stoppers() {
             let late = state.everybody();
             drop(state);
-            for (socket, shared) in &late {
+            for (socket, shared, _) in late {
                 match (shared.upgrade(), socket.upgrade()) {
                     (Some(shared), _) => shared.shutdown(),
                     (None, Some(socket)) => socket.shutdown(Shutdown::Both),
@@ -548,8 +551,14 @@ impl Control {
 }
 
 impl State {
-    fn everybody(&self) -> Vec<(Weak<Socket>, Weak<Shared>)> {
-        let addresses = |tenant: &Tenant| (tenant.socket.clone(), tenant.shared.clone());
+    fn everybody(&self) -> Vec<(Weak<Socket>, Weak<Shared>, bool)> {
+        let addresses = |tenant: &Tenant| {
+            (
+                tenant.socket.clone(),
+                tenant.shared.clone(),
+                tenant.is_accepted,
+            )
+        };
         self.tenants.values().map(addresses).collect()
     }
 
@@ -671,6 +680,7 @@ fn open(tcp: TcpStream, tenancy: Arc<Tenancy>, config: &Config) -> Result<WebSoc
             return Err(error);
         }
     };
+    tenancy.set(|tenant| tenant.is_accepted = true);
     http_exchange::write(&socket, &answer, wait)?;
     let opened = Opened {
         subprotocol,

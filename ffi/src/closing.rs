@@ -84,8 +84,8 @@ pub unsafe extern "C" fn wstrand_connection_close(
 /// @param timeout_ms 0 not to wait at all, negative to wait for ever.
 /// @param error Where the reason of a failure goes; NULL on success. May be NULL.
 /// @return WSTRAND_OK if it has ended; WSTRAND_TIMEOUT if it has not yet; WSTRAND_WOULD_DEADLOCK inside its
-/// own callbacks, or if one of those waits for the callback that this is called in; WSTRAND_BUSY while
-/// another thread receives; WSTRAND_INVALID_ARGUMENT for NULL; WSTRAND_PANIC.
+/// own callbacks, except `on_connection`, or if one of those waits for the callback that this is called
+/// in; WSTRAND_BUSY while another thread receives; WSTRAND_INVALID_ARGUMENT for NULL; WSTRAND_PANIC.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn wstrand_connection_wait_closed(
     connection: *mut wstrand_connection,

@@ -89,8 +89,8 @@ pub type wstrand_message_fn = Option<
     ),
 >;
 
-/// A ping came, which the library has answered already, or a pong: also those that answer the library's
-/// own pings, of 4 bytes. `size` is at most 125 (RFC 6455, section 5.5).
+/// A ping came, whose answer is on the way, or a pong: also those that answer the library's own pings, of
+/// 4 bytes. `size` is at most 125 (RFC 6455, section 5.5).
 pub type wstrand_control_fn = Option<
     unsafe extern "C-unwind" fn(
         connection: *mut wstrand_connection,

@@ -162,7 +162,7 @@ pub unsafe extern "C" fn wstrand_options_add_subprotocol(
 /// Threads: one at a time.
 ///
 /// @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT if the name is not a token, the value has anything but
-/// printable ASCII (line ends above all), the handshake owns the field (Host, Upgrade, Sec-WebSocket-…), or
+/// printable ASCII (line ends above all), the handshake owns the field (Host, Upgrade, Sec-WebSocket-*), or
 /// for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn wstrand_options_add_header(
@@ -295,8 +295,8 @@ pub unsafe extern "C" fn wstrand_options_set_max_buffered_bytes(
     })
 }
 
-/// Sets how long one call that sends may take until the peer's system has taken the message.
-/// 30,000 ms by default.
+/// Sets how long one call that sends may wait for room, and then again how long until the operating system
+/// has taken the message, which it does as the peer takes what came before. 30,000 ms by default.
 ///
 /// Threads: one at a time.
 ///
@@ -317,7 +317,8 @@ pub unsafe extern "C" fn wstrand_options_set_send_timeout_ms(
     })
 }
 
-/// Sets how long the closing handshake may take; then the connection is cut. 5,000 ms by default.
+/// Sets how long the closing handshake may take, with what still waits to be sent before it; then the
+/// connection is cut. 5,000 ms by default.
 ///
 /// Threads: one at a time.
 ///

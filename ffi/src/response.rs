@@ -112,7 +112,7 @@ pub unsafe extern "C" fn wstrand_response_set_status(
 ///
 /// @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT if the name is not a token, the value has anything but
 /// printable ASCII (line ends above all), the library owns the field (Connection, Content-Length,
-/// Sec-WebSocket-…), or for NULL; WSTRAND_PANIC.
+/// Sec-WebSocket-*), or for NULL; WSTRAND_PANIC.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn wstrand_response_add_header(
     response: *mut wstrand_response,

@@ -14,8 +14,8 @@ use crate::{
 /// Sends a text message (RFC 6455, section 5.6).
 ///
 /// Messages go out whole and in the order of the calls, however many threads send. Blocks until the message
-/// is written, or queued behind what another thread is writing; where more than `max_buffered_bytes` would
-/// be waiting, until there is room; at the most for the send timeout: 30 s by default.
+/// is written, or queued behind what another thread is writing. Where more than `max_buffered_bytes` would
+/// be waiting, it first waits for room. Each of the two takes the send timeout at the most, 30 s by default.
 ///
 /// Inside a callback, where more received messages wait to be handed out, the message goes out together
 /// with the replies to those, or with `wstrand_connection_flush`.

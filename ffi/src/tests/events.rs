@@ -1,5 +1,4 @@
 //! What reaches a C program over a real connection.
-#![cfg(not(miri))]
 
 use std::{
     ffi::{CStr, c_char, c_void},
@@ -520,7 +519,12 @@ fn a_server_is_started_once_and_stops_with_1001() {
     let client = Scripted::new(|_, _| {});
     let connection = server.connect(client.handler);
     client.free_handler();
-    assert_eq!(client.next(), "open");
+    // SAFETY: a live handle.
+    unsafe { send(connection, "are you there") };
+    assert_eq!(
+        [client.next(), client.next()],
+        ["open", "text are you there"]
+    );
     let mut busy = 99;
     // SAFETY: a live handle.
     unsafe {

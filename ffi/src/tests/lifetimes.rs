@@ -1,5 +1,4 @@
 //! Who may free what, and when: inside callbacks, from other threads, crosswise.
-#![cfg(not(miri))]
 
 use std::{
     ffi::c_void,
