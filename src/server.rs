@@ -658,9 +658,13 @@ fn open(tcp: TcpStream, tenancy: Arc<Tenancy>, config: &Config) -> Result<WebSoc
         return Err(HandshakeError::Ended.into());
     }
     let head = http_exchange::read_head(&socket, config.options.max_head_bytes, wait);
-    let head = head.inspect_err(|error| refuse(&socket, error, wait))?;
-    let request = server::parse(head.head()).map_err(Error::from);
-    let mut request = request.inspect_err(|error| refuse(&socket, error, wait))?;
+    let head = head.inspect_err(|error| {
+        if let Error::Handshake(error) = error {
+            refuse(&socket, error, false, wait);
+        }
+    })?;
+    let request = server::parse(head.head());
+    let mut request = request.inspect_err(|error| refuse(&socket, error, false, wait))?;
     request.peer_addr = socket.peer_addr();
     let (answer, subprotocol) = match decide(&request, config) {
         Ok(Decision::Accept {
@@ -675,9 +679,8 @@ fn open(tcp: TcpStream, tenancy: Arc<Tenancy>, config: &Config) -> Result<WebSoc
             return Err(HandshakeError::Answered(response.status()).into());
         }
         Err(error) => {
-            let error = Error::from(error);
-            refuse(&socket, &error, wait);
-            return Err(error);
+            refuse(&socket, &error, request.method() == "HEAD", wait);
+            return Err(error.into());
         }
     };
     tenancy.set(|tenant| tenant.is_accepted = true);
@@ -743,14 +746,11 @@ fn decide(request: &Request, config: &Config) -> Result<Decision, HandshakeError
 }
 
 /// Tells the client why its request is refused, if there is anything to tell.
-fn refuse(socket: &Socket, error: &Error, wait: Wait) {
-    match error {
-        Error::Handshake(error) if !matches!(**error, HandshakeError::Ended) => {
-            // Whether it arrives is the client's business.
-            let _ = http_exchange::write(socket, &server::refuse(error), wait);
-            http_exchange::hang_up(socket);
-        }
-        _ => socket.shutdown(Shutdown::Both),
+fn refuse(socket: &Socket, error: &HandshakeError, head_request: bool, wait: Wait) {
+    if !matches!(error, HandshakeError::Ended) {
+        // Whether it arrives is the client's business.
+        let _ = http_exchange::write(socket, &server::refuse(error, head_request), wait);
+        http_exchange::hang_up(socket);
     }
 }
 

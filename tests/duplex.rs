@@ -4,15 +4,16 @@
 mod raw;
 
 use std::collections::HashSet;
+use std::io::Read;
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use raw::{
     BINARY, CLOSE, PATIENCE, PING, PONG, TEXT, both_roles, client, echo_server, hand_out, in_time,
-    listen, pattern, patient, until,
+    listen, patient, pattern, until,
 };
-use wstrand::{CloseInfo, Message, MessageKind, OwnedMessage, Sender};
+use wstrand::{CloseInfo, Error, Message, MessageKind, OwnedMessage, Phase, Sender};
 
 const SENDERS: u8 = 4;
 const MESSAGES: u32 = 10_000;
@@ -200,10 +201,10 @@ fn both_ends_may_be_stuck_in_large_messages_until_their_readers_come() {
 
     in_time(|| {
         let (server, connections) = hand_out(|server| {
-            server.options(patient());
+            server.options(&patient());
         });
         let one = wstrand::Client::new()
-            .options(patient())
+            .options(&patient())
             .connect(&server.url())
             .unwrap();
         let other = connections.recv_timeout(PATIENCE).unwrap();
@@ -221,15 +222,20 @@ fn both_ends_may_be_stuck_in_large_messages_until_their_readers_come() {
             // More than any socket's buffers hold: nobody reads yet.
             until("stuck", || sender.buffered_amount() > 0);
         }
-        for (_, mut receiver) in halves {
-            threads.push(thread::spawn(move || {
+        let readers = halves.map(|(_, mut receiver)| {
+            thread::spawn(move || {
                 for seed in 0..COUNT {
                     let message = receiver.receive().unwrap().expect("more to come");
                     assert!(message == Message::Binary(&pattern(LEN, seed)), "{seed}");
                 }
-            }));
-        }
+                receiver // dropped, it would close the connection while the other end sends
+            })
+        });
         join(threads);
+        let [mut one, mut other] = readers.map(|reader| reader.join().unwrap());
+        one.sender().close(1000, "").unwrap();
+        assert!(other.receive().unwrap().is_none());
+        assert!(one.receive().unwrap().is_none());
     });
 }
 
@@ -367,29 +373,38 @@ fn a_thread_that_sends_is_not_kept_busy_with_the_messages_of_others() {
 fn the_deadline_of_a_send_does_not_pass_while_the_peer_goes_on_reading() {
     in_time(|| {
         let mut options = patient();
-        options.send_timeout(Duration::from_secs(2));
-        let pair = client(&options);
+        options.send_timeout(Duration::from_secs(3));
+        let pair = raw::server(&options);
         let mut raw = pair.raw;
-        let reader = thread::spawn(move || while raw.trickle(4096).unwrap() > 0 {});
+        // At some megabytes a second, so that there is always something left to write.
+        let reader = thread::spawn(move || {
+            while raw.trickle(6000).is_ok_and(|len| len > 0) {
+                thread::park_timeout(Duration::from_millis(1));
+            }
+        });
         let (stop, stopped) = crossbeam_channel::bounded::<()>(0);
-        let senders: Vec<_> = (0..3)
+        let senders: Vec<_> = (0..6)
             .map(|_| {
                 let (sender, stopped) = (pair.ws.sender(), stopped.clone());
                 thread::spawn(move || {
                     while stopped.try_recv() == Err(crossbeam_channel::TryRecvError::Empty) {
-                        sender.send_binary(&[0; 20_000])?;
+                        match sender.send_binary(&[0; 20_000]) {
+                            // Another was luckier; the connection is as it was.
+                            Ok(()) | Err(Error::Timeout(Phase::Queue)) => {}
+                            failed => return failed,
+                        }
                     }
-                    Ok::<(), wstrand::Error>(())
+                    Ok(())
                 })
             })
             .collect();
         // Longer than a deadline, in which none of the messages is on its way for long.
-        let _ = crossbeam_channel::after(Duration::from_secs(5)).recv();
+        let _ = crossbeam_channel::after(Duration::from_secs(7)).recv();
         drop(stop);
         for sender in senders {
             sender.join().unwrap().expect("the peer reads");
         }
-        drop(pair.ws);
+        pair.ws.shutdown();
         reader.join().unwrap();
     });
 }
@@ -397,26 +412,37 @@ fn the_deadline_of_a_send_does_not_pass_while_the_peer_goes_on_reading() {
 #[test]
 fn close_goes_out_though_large_messages_wait_for_their_turn() {
     in_time(|| {
-        for _ in 0..300 {
-            let mut pair = client(&patient());
-            let mut raw = pair.raw;
-            let senders: Vec<_> = (0..4)
+        let mut options = patient();
+        options.close_timeout(PATIENCE / 6);
+        let (server, connections) = hand_out(|server| {
+            server.options(&options);
+        });
+        for round in 0..300 {
+            let mut raw = raw::Raw::open(server.addr());
+            let ws = connections.recv_timeout(PATIENCE).unwrap();
+            let (sender, mut receiver) = ws.split();
+            let senders: Vec<_> = (0..8)
                 .map(|_| {
-                    let sender = pair.ws.sender();
+                    let sender = sender.clone();
                     thread::spawn(move || while sender.send_binary(&[0; 40_000]).is_ok() {})
                 })
                 .collect();
-            let reader = thread::spawn(move || {
-                raw.find(|frame| frame.opcode == CLOSE);
-                raw.send_close(1000, "");
-                raw.half_close();
-                raw.end();
+            let reader = thread::spawn(move || receiver.wait_closed());
+            // Reads as fast as it can, so that the writer's role changes hands all the time.
+            let peer = thread::spawn(move || {
+                let mut buffer = vec![0; 1 << 20];
+                while let Ok(len @ 1..) = raw.stream.read(&mut buffer) {
+                    if buffer[..len].ends_with(&[0x80 | CLOSE, 2, 3, 0xe8]) {
+                        raw.send_close(1000, "");
+                    }
+                }
             });
-            until("sending", || pair.ws.buffered_amount() > 0);
-            pair.ws.close(1000, "").unwrap();
-            assert!(pair.ws.wait_closed().was_clean);
+            until("sending", || sender.buffered_amount() > 0);
+            sender.close(1000, "").unwrap();
+            peer.join().unwrap();
+            let close = reader.join().unwrap();
+            assert!(close.was_clean, "round {round}: {close:?}");
             join(senders);
-            reader.join().unwrap();
         }
     });
 }

@@ -549,7 +549,7 @@ pub(crate) fn client(options: &Options) -> Pair {
     let (listener, url) = listen();
     let raw = thread::spawn(move || Raw::accept_open(&listener));
     let ws = Client::new()
-        .options(options.clone())
+        .options(options)
         .connect(&url)
         .expect("the raw server accepts");
     let raw = raw.join().expect("the raw server accepts");
@@ -563,7 +563,7 @@ pub(crate) fn client(options: &Options) -> Pair {
 /// Connects a raw client to a server of the library's.
 pub(crate) fn server(options: &Options) -> Pair {
     let (running, connections) = hand_out(|server| {
-        server.options(options.clone());
+        server.options(options);
     });
     let raw = Raw::open(running.addr());
     let ws = connections
