@@ -23,6 +23,8 @@ fn main() {
     println!("cargo::rustc-env=WSTRAND_ABI_VERSION={ABI_VERSION}");
     if env::var("CARGO_CFG_TARGET_OS").as_deref() == Ok("linux") {
         println!("cargo::rustc-cdylib-link-arg=-Wl,-soname,libwstrand.so.{ABI_VERSION}");
+        // Its watchdog thread never ends: dlclose must not take the code away.
+        println!("cargo::rustc-cdylib-link-arg=-Wl,-z,nodelete");
     }
 
     #[cfg(feature = "header")]

@@ -124,6 +124,8 @@ enum Stage {
 struct Tenant {
     socket: Weak<Socket>,
     shared: Weak<Shared>,
+    /// The opening handshake is being accepted: the client may count on a closing handshake from now on.
+    is_accepted: bool,
 }
 
 /// A tenant's right to be counted; dropped when its connection is over.
@@ -416,11 +418,12 @@ impl ServerHandle {
             &[0],
             SendFlags::DONTWAIT | SendFlags::NOSIGNAL,
         );
-        for (socket, shared) in &tenants {
+        for (socket, shared, is_accepted) in tenants {
             match (shared.upgrade(), socket.upgrade()) {
                 (Some(shared), _) => shared.start_close(CloseFrame::new(code::GOING_AWAY, "")),
-                (None, Some(socket)) => socket.shutdown(Shutdown::Both),
-                (None, None) => {}
+                // One that is accepted right now will find out, and close properly.
+                (None, Some(socket)) if !is_accepted => socket.shutdown(Shutdown::Both),
+                _ => {}
             }
         }
 
@@ -428,7 +431,7 @@ impl ServerHandle {
         if !state.is_empty_but_for_stoppers() {
             let late = state.everybody();
             drop(state);
-            for (socket, shared) in &late {
+            for (socket, shared, _) in late {
                 match (shared.upgrade(), socket.upgrade()) {
                     (Some(shared), _) => shared.shutdown(),
                     (None, Some(socket)) => socket.shutdown(Shutdown::Both),
@@ -629,8 +632,14 @@ impl Control {
 }
 
 impl State {
-    fn everybody(&self) -> Vec<(Weak<Socket>, Weak<Shared>)> {
-        let addresses = |tenant: &Tenant| (tenant.socket.clone(), tenant.shared.clone());
+    fn everybody(&self) -> Vec<(Weak<Socket>, Weak<Shared>, bool)> {
+        let addresses = |tenant: &Tenant| {
+            (
+                tenant.socket.clone(),
+                tenant.shared.clone(),
+                tenant.is_accepted,
+            )
+        };
         self.tenants.values().map(addresses).collect()
     }
 
@@ -728,15 +737,15 @@ fn open(socket: Socket, tenancy: Arc<Tenancy>, config: &Config) -> Result<WebSoc
     }
     let stream = tenancy.control.secure(socket, wait);
     let socket = Arc::new(stream?);
-    let head = http_exchange::read_head(
-        &socket,
-        config.options.max_head_bytes,
-        wait,
-        Phase::Handshake,
-    );
-    let head = head.inspect_err(|error| refuse(&socket, error, wait))?;
-    let request = server::parse(head.head()).map_err(Error::from);
-    let mut request = request.inspect_err(|error| refuse(&socket, error, wait))?;
+    let max_head_bytes = config.options.max_head_bytes;
+    let head = http_exchange::read_head(&socket, max_head_bytes, wait, Phase::Handshake);
+    let head = head.inspect_err(|error| {
+        if let Error::Handshake(error) = error {
+            refuse(&socket, error, false, wait);
+        }
+    })?;
+    let request = server::parse(head.head());
+    let mut request = request.inspect_err(|error| refuse(&socket, error, false, wait))?;
     request.peer_addr = socket.peer_addr();
     let (answer, subprotocol) = match decide(&request, config) {
         Ok(Decision::Accept {
@@ -751,11 +760,11 @@ fn open(socket: Socket, tenancy: Arc<Tenancy>, config: &Config) -> Result<WebSoc
             return Err(HandshakeError::Answered(response.status()).into());
         }
         Err(error) => {
-            let error = Error::from(error);
-            refuse(&socket, &error, wait);
-            return Err(error);
+            refuse(&socket, &error, request.method() == "HEAD", wait);
+            return Err(error.into());
         }
     };
+    tenancy.set(|tenant| tenant.is_accepted = true);
     http_exchange::write(&socket, &answer, wait, Phase::Handshake)?;
     let opened = Opened {
         subprotocol,
@@ -818,14 +827,12 @@ fn decide(request: &Request, config: &Config) -> Result<Decision, HandshakeError
 }
 
 /// Tells the client why its request is refused, if there is anything to tell.
-fn refuse(socket: &Stream, error: &Error, wait: Wait) {
-    match error {
-        Error::Handshake(error) if !matches!(**error, HandshakeError::Ended) => {
-            // Whether it arrives is the client's business.
-            let _ = http_exchange::write(socket, &server::refuse(error), wait, Phase::Handshake);
-            http_exchange::hang_up(socket);
-        }
-        _ => socket.shutdown(),
+fn refuse(socket: &Stream, error: &HandshakeError, head_request: bool, wait: Wait) {
+    if !matches!(error, HandshakeError::Ended) {
+        let answer = server::refuse(error, head_request);
+        // Whether it arrives is the client's business.
+        let _ = http_exchange::write(socket, &answer, wait, Phase::Handshake);
+        http_exchange::hang_up(socket);
     }
 }
 

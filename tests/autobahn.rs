@@ -3,7 +3,13 @@
 //! Demanded are all cases but the informational ones as OK: none failed, none non-strict, none left out. The suite
 //! itself is third-party (`tests/setup.sh` installs it); `tests/autobahn/suite.py` drives it and judges.
 
+#[cfg(feature = "tls")]
+#[path = "common/certs.rs"]
+mod certs;
 mod common;
+#[cfg(feature = "tls")]
+#[path = "common/scratch.rs"]
+mod scratch;
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -23,14 +29,45 @@ const ALL_LIMIT: Duration = Duration::from_secs(60 * 60);
 
 #[test]
 fn the_server_passes_the_core_cases_strictly() {
-    let finished = test_server("server", &["--cases", CORE], CORE_LIMIT);
+    let finished = test_server("server", &[], &["--cases", CORE], CORE_LIMIT);
     report("echo_server", &finished, CORE_CASES);
 }
 
 #[test]
 fn the_client_passes_the_core_cases_strictly() {
-    let finished = test_client("client", &["--cases", CORE], CORE_LIMIT);
+    let finished = test_client("client", &[], &["--cases", CORE], CORE_LIMIT);
     report("autobahn_client", &finished, CORE_CASES);
+}
+
+#[test]
+#[cfg(feature = "tls")]
+fn the_server_passes_the_core_cases_strictly_over_tls() {
+    let scratch = scratch::Scratch::new();
+    let cert = scratch.write("cert.pem", &certs::good().chain);
+    let key = scratch.write("key.pem", &certs::good().key);
+    let finished = test_server(
+        "server-tls",
+        &["--tls", &cert, &key],
+        &["--cases", CORE],
+        CORE_LIMIT,
+    );
+    report("echo_server --tls", &finished, CORE_CASES);
+}
+
+#[test]
+#[cfg(feature = "tls")]
+fn the_client_passes_the_core_cases_strictly_over_tls() {
+    let scratch = scratch::Scratch::new();
+    let root = scratch.write("root.pem", &certs::authority().pem);
+    let cert = scratch.write("cert.pem", &certs::good().chain);
+    let key = scratch.write("key.pem", &certs::good().key);
+    let finished = test_client(
+        "client-tls",
+        &["--ca", &root],
+        &["--cases", CORE, "--tls", &cert, &key],
+        CORE_LIMIT,
+    );
+    report("autobahn_client --ca", &finished, CORE_CASES);
 }
 
 #[test]
@@ -38,6 +75,7 @@ fn the_client_passes_the_core_cases_strictly() {
 fn the_server_passes_every_case_or_declines_compression() {
     let finished = test_server(
         "server-all",
+        &[],
         &["--cases", ALL, "--allow-unimplemented"],
         ALL_LIMIT,
     );
@@ -49,14 +87,19 @@ fn the_server_passes_every_case_or_declines_compression() {
 fn the_client_passes_every_case_or_declines_compression() {
     let finished = test_client(
         "client-all",
+        &[],
         &["--cases", ALL, "--allow-unimplemented"],
         ALL_LIMIT,
     );
     report("autobahn_client", &finished, ALL_CASES);
 }
 
-fn test_server(name: &str, options: &[&str], limit: Duration) -> Finished {
-    let server = Server::start(Command::new(release_example("echo_server")).arg("0"));
+fn test_server(name: &str, ours: &[&str], options: &[&str], limit: Duration) -> Finished {
+    let server = Server::start(
+        Command::new(release_example("echo_server"))
+            .args(ours)
+            .arg("0"),
+    );
     let url = server.url.trim_end_matches('/').to_owned();
     let suite = Process::start(suite(name).args(["server", &url]).args(options));
     let finished = suite.finish_within(limit);
@@ -64,11 +107,16 @@ fn test_server(name: &str, options: &[&str], limit: Duration) -> Finished {
     finished
 }
 
-fn test_client(name: &str, options: &[&str], limit: Duration) -> Finished {
+fn test_client(name: &str, ours: &[&str], options: &[&str], limit: Duration) -> Finished {
     let client = release_example("autobahn_client");
     let mut suite = Process::start(suite(name).arg("client").args(options));
     let url = suite.line("listening on ");
-    Process::start(Command::new(client).args([&url, "wstrand"])).succeed_within(limit);
+    Process::start(
+        Command::new(client)
+            .args(ours)
+            .args([&url, "wstrand"]),
+    )
+    .succeed_within(limit);
     suite.tell("report");
     suite.finish_within(limit)
 }

@@ -65,11 +65,7 @@ mod names {
     use super::*;
 
     /// Runs the rest of the test in a process whose resolver is tests/c/resolver.c.
-    fn with_resolver(
-        name: &str,
-        variables: &[(&str, &str)],
-        test: impl FnOnce() + Send + 'static,
-    ) {
+    fn with_resolver(name: &str, variables: &[(&str, &str)], test: impl FnOnce() + Send + 'static) {
         let scratch = Scratch::new();
         let library = scratch.path("resolver.so");
         let library = library.to_str().expect("a path in UTF-8").to_owned();
@@ -226,11 +222,15 @@ mod names {
         const NAME: &str = "names::a_hanging_resolver_is_cancelled";
         with_resolver(NAME, &[], || {
             let asked = variable("RESOLVER_ASKED");
-            let took = cancelled("ws://hang.test/", |_| {}, || {
-                until("the resolver is asked", || {
-                    std::path::Path::new(&asked).exists()
-                });
-            });
+            let took = cancelled(
+                "ws://hang.test/",
+                |_| {},
+                || {
+                    until("the resolver is asked", || {
+                        std::path::Path::new(&asked).exists()
+                    });
+                },
+            );
             assert!(took < Duration::from_secs(10), "{took:?}");
         });
     }
@@ -283,9 +283,13 @@ mod cancelling {
         in_time(|| {
             let hole = BlackHole::at("127.0.0.4:0");
             until("no other's SYN is under way", || !is_connecting(hole.addr));
-            let took = cancelled(&format!("ws://{}/", hole.addr), |_| {}, || {
-                until("the SYN is out", || is_connecting(hole.addr));
-            });
+            let took = cancelled(
+                &format!("ws://{}/", hole.addr),
+                |_| {},
+                || {
+                    until("the SYN is out", || is_connecting(hole.addr));
+                },
+            );
             assert!(took < Duration::from_secs(5), "{took:?}");
         });
     }
@@ -315,7 +319,10 @@ mod cancelling {
                     accepted.peek(); // it has spoken, and waits for an answer
                     raw = Some(accepted);
                 });
-                assert!(took < Duration::from_secs(5), "{scheme} {proxy:?}: {took:?}");
+                assert!(
+                    took < Duration::from_secs(5),
+                    "{scheme} {proxy:?}: {took:?}"
+                );
                 let mut raw = raw.unwrap();
                 while raw.trickle(4096).is_ok_and(|len| len > 0) {}
             }
@@ -461,7 +468,9 @@ mod deadlines {
             assert!(matches!(result, Err(Error::Timeout(_))), "{result:?}");
             assert!(started.elapsed() < Duration::from_secs(10));
             // Tell the server that nobody comes any more.
-            drop(TcpStream::connect(url.trim_start_matches("ws://").trim_end_matches('/')));
+            drop(TcpStream::connect(
+                url.trim_start_matches("ws://").trim_end_matches('/'),
+            ));
             assert!((2..=8).contains(&server.join().unwrap()));
         });
     }
@@ -544,7 +553,10 @@ mod redirects {
             let with_limit = |limit| Client::new().max_redirects(limit).connect(&url);
             drop(with_limit(5).unwrap());
             let error = with_limit(4).unwrap_err();
-            assert_eq!(error.refusal().unwrap().status, StatusCode::MOVED_PERMANENTLY);
+            assert_eq!(
+                error.refusal().unwrap().status,
+                StatusCode::MOVED_PERMANENTLY
+            );
 
             // One that leads to itself.
             let (listener, circle) = listen();
@@ -556,13 +568,18 @@ mod redirects {
                     raw.head();
                     counted.fetch_add(1, Ordering::SeqCst);
                     raw.write(
-                        format!("HTTP/1.1 307 Here\r\nLocation: {own}\r\nContent-Length: 0\r\n\r\n")
-                            .as_bytes(),
+                        format!(
+                            "HTTP/1.1 307 Here\r\nLocation: {own}\r\nContent-Length: 0\r\n\r\n"
+                        )
+                        .as_bytes(),
                     );
                 }
             });
             let error = Client::new().max_redirects(7).connect(&circle).unwrap_err();
-            assert_eq!(error.refusal().unwrap().status, StatusCode::TEMPORARY_REDIRECT);
+            assert_eq!(
+                error.refusal().unwrap().status,
+                StatusCode::TEMPORARY_REDIRECT
+            );
             assert_eq!(requests.load(Ordering::SeqCst), 8);
         });
     }
@@ -591,7 +608,10 @@ mod redirects {
                 assert_eq!(header(&last, "authorization"), None, "{target}");
                 assert_eq!(header(&last, "cookie"), None, "{target}");
                 assert_eq!(header(&last, "x-other"), Some("not secret"));
-                assert!(!last.contains("secret\r\n") || !last.contains("Bearer"), "{last}");
+                assert!(
+                    !last.contains("secret\r\n") || !last.contains("Bearer"),
+                    "{last}"
+                );
             }
             let heads = there.heads();
             // The same with what the URL says.
@@ -601,7 +621,10 @@ mod redirects {
                 .connect(&here.with_user_info("me:secret"))
                 .unwrap();
             drop(ws);
-            assert_eq!(header(&here.heads()[0], "authorization"), Some("Basic bWU6c2VjcmV0"));
+            assert_eq!(
+                header(&here.heads()[0], "authorization"),
+                Some("Basic bWU6c2VjcmV0")
+            );
             assert_eq!(there.heads().len(), heads.len() + 1);
             assert_eq!(header(&there.heads().pop().unwrap(), "authorization"), None);
         });
@@ -678,7 +701,10 @@ mod redirects {
             let here = Answering::start(|_| {
                 "HTTP/1.1 302 Nowhere\r\nContent-Length: 0\r\n\r\n".to_owned()
             });
-            let error = Client::new().max_redirects(3).connect(&here.url).unwrap_err();
+            let error = Client::new()
+                .max_redirects(3)
+                .connect(&here.url)
+                .unwrap_err();
             assert_eq!(error.refusal().unwrap().status, StatusCode::FOUND);
         });
     }
@@ -788,7 +814,9 @@ mod unix_sockets {
                 }) => assert_eq!(source.kind(), std::io::ErrorKind::AddrInUse),
                 other => panic!("{other:?}"),
             }
-            let mut ws = Client::new().connect_unix(&path, "ws://localhost/").unwrap();
+            let mut ws = Client::new()
+                .connect_unix(&path, "ws://localhost/")
+                .unwrap();
             says(&mut ws, "still the first one's");
             drop(ws);
             drop(server);
@@ -857,13 +885,21 @@ mod sockets_handed_in {
             let server = echo_server(|_| {});
             let tcp = TcpStream::connect(server.addr()).unwrap();
             tcp.set_nonblocking(true).unwrap();
-            tcp.set_read_timeout(Some(Duration::from_millis(10))).unwrap();
-            tcp.set_write_timeout(Some(Duration::from_millis(10))).unwrap();
+            tcp.set_read_timeout(Some(Duration::from_millis(10)))
+                .unwrap();
+            tcp.set_write_timeout(Some(Duration::from_millis(10)))
+                .unwrap();
             let ws = Client::new().connect_over(tcp, "ws://localhost/").unwrap();
             let (sender, mut receiver) = ws.split();
             let reader = thread::spawn(move || {
-                let received = receiver.receive().map(|message| message.map(Message::into_owned));
-                received.unwrap().expect("a message").as_text().map(str::len)
+                let received = receiver
+                    .receive()
+                    .map(|message| message.map(Message::into_owned));
+                received
+                    .unwrap()
+                    .expect("a message")
+                    .as_text()
+                    .map(str::len)
             });
             // Longer than the timeouts that were set.
             thread::park_timeout(Duration::from_millis(200));
@@ -906,7 +942,9 @@ mod sockets_handed_in {
             let unix = Running {
                 handle: unix.spawn(echo).unwrap(),
             };
-            let mut ws = Client::new().connect_unix(&path, "ws://localhost/").unwrap();
+            let mut ws = Client::new()
+                .connect_unix(&path, "ws://localhost/")
+                .unwrap();
             says(&mut ws, "hello");
             drop(ws);
             drop(unix);
@@ -1028,15 +1066,15 @@ mod requests {
 
     #[test]
     fn are_not_sent_where_nobody_listens_and_the_error_keeps_the_system_s() {
-        in_time(|| {
-            match wstrand::connect(&format!("ws://127.0.0.1:{}/", free_port())) {
+        in_time(
+            || match wstrand::connect(&format!("ws://127.0.0.1:{}/", free_port())) {
                 Err(Error::Io {
                     phase: Phase::Connect,
                     source,
                 }) => assert!(source.raw_os_error().is_some(), "{source:?}"),
                 other => panic!("{other:?}"),
-            }
-        });
+            },
+        );
     }
 
     #[test]
@@ -1050,9 +1088,16 @@ mod requests {
                 "ws://".into(),
             ] {
                 let result = wstrand::connect(&bad);
-                assert!(matches!(result, Err(Error::Misuse(Misuse::Url(_)))), "{result:?}");
+                assert!(
+                    matches!(result, Err(Error::Misuse(Misuse::Url(_)))),
+                    "{result:?}"
+                );
             }
-            for (name, value) in [("Host", "x"), ("X-A", "a\r\nb: c"), ("Sec-WebSocket-Key", "x")] {
+            for (name, value) in [
+                ("Host", "x"),
+                ("X-A", "a\r\nb: c"),
+                ("Sec-WebSocket-Key", "x"),
+            ] {
                 let result = Client::new().header(name, value).connect(&url);
                 assert!(
                     matches!(result, Err(Error::Misuse(Misuse::Header(_)))),

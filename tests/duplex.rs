@@ -13,7 +13,7 @@ use raw::{
     BINARY, CLOSE, PATIENCE, PING, PONG, TEXT, both_roles, client, echo_server, hand_out, in_time,
     listen, patient, pattern, until,
 };
-use wstrand::{CloseInfo, Message, MessageKind, OwnedMessage, Sender};
+use wstrand::{CloseInfo, Error, Message, MessageKind, OwnedMessage, Phase, Sender};
 
 const SENDERS: u8 = 4;
 const MESSAGES: u32 = 10_000;
@@ -373,12 +373,12 @@ fn a_thread_that_sends_is_not_kept_busy_with_the_messages_of_others() {
 fn the_deadline_of_a_send_does_not_pass_while_the_peer_goes_on_reading() {
     in_time(|| {
         let mut options = patient();
-        options.send_timeout(Duration::from_secs(2));
+        options.send_timeout(Duration::from_secs(3));
         let pair = raw::server(&options);
         let mut raw = pair.raw;
         // At some megabytes a second, so that there is always something left to write.
         let reader = thread::spawn(move || {
-            while raw.trickle(4000).is_ok_and(|len| len > 0) {
+            while raw.trickle(6000).is_ok_and(|len| len > 0) {
                 thread::park_timeout(Duration::from_millis(1));
             }
         });
@@ -388,14 +388,18 @@ fn the_deadline_of_a_send_does_not_pass_while_the_peer_goes_on_reading() {
                 let (sender, stopped) = (pair.ws.sender(), stopped.clone());
                 thread::spawn(move || {
                     while stopped.try_recv() == Err(crossbeam_channel::TryRecvError::Empty) {
-                        sender.send_binary(&[0; 20_000])?;
+                        match sender.send_binary(&[0; 20_000]) {
+                            // Another was luckier; the connection is as it was.
+                            Ok(()) | Err(Error::Timeout(Phase::Queue)) => {}
+                            failed => return failed,
+                        }
                     }
-                    Ok::<(), wstrand::Error>(())
+                    Ok(())
                 })
             })
             .collect();
         // Longer than a deadline, in which none of the messages is on its way for long.
-        let _ = crossbeam_channel::after(Duration::from_secs(5)).recv();
+        let _ = crossbeam_channel::after(Duration::from_secs(7)).recv();
         drop(stop);
         for sender in senders {
             sender.join().unwrap().expect("the peer reads");

@@ -59,7 +59,9 @@ struct Foreign {
 impl Foreign {
     fn start(scratch: Option<Scratch>, port: u16, command: &mut Command) -> Self {
         let process = Process::start(command);
-        until("listening", || TcpStream::connect(("127.0.0.1", port)).is_ok());
+        until("listening", || {
+            TcpStream::connect(("127.0.0.1", port)).is_ok()
+        });
         Self {
             _process: process,
             _scratch: scratch,
@@ -236,7 +238,10 @@ fn a_proxy_s_refusal_has_its_status_headers_and_body() {
         let error = through(&format!("http://{addr}"), "ws://origin.example/").unwrap_err();
         let refusal = error.refusal().unwrap_or_else(|| panic!("{error:?}"));
         assert_eq!(refusal.status, StatusCode::PROXY_AUTHENTICATION_REQUIRED);
-        assert_eq!(refusal.headers["proxy-authenticate"], "Basic realm=\"here\"");
+        assert_eq!(
+            refusal.headers["proxy-authenticate"],
+            "Basic realm=\"here\""
+        );
         assert_eq!(refusal.body, b"who's it?");
         let head = proxy.join().unwrap();
         // The proxy resolves the name, and is told the port though it is the default.
@@ -393,7 +398,10 @@ fn the_proxy_s_credentials_reach_neither_the_origin_nor_a_log_and_the_origin_s_n
                     .tls(authority().trusted());
                 says(&mut client.connect(&url).unwrap(), "hello");
                 let heads = heads.lock().unwrap().clone();
-                assert!(heads.contains(&format!("authorization: Basic {own}")), "{heads}");
+                assert!(
+                    heads.contains(&format!("authorization: Basic {own}")),
+                    "{heads}"
+                );
                 for secret in ["proxyuser", "proxysecret", &basic, "proxy-authorization"] {
                     assert!(!heads.contains(secret), "{secret} in {heads}");
                 }
@@ -413,7 +421,11 @@ fn the_proxy_s_credentials_reach_neither_the_origin_nor_a_log_and_the_origin_s_n
             .split_inclusive("\r\n\r\n")
             .filter(|head| head.starts_with("CONNECT "))
             .collect();
-        assert!(connects.iter().all(|head| head.contains(&basic) && !head.contains(&own)));
+        assert!(
+            connects
+                .iter()
+                .all(|head| head.contains(&basic) && !head.contains(&own))
+        );
 
         // What fails is logged and told, without secrets.
         let wrong = [
@@ -623,18 +635,54 @@ fn the_environment_names_the_proxy() {
             (&ws, &[("https_proxy", &dead)], Direct),
             (&ws, &[("all_proxy", proxy)], Tapped),
             (&wss, &[("ALL_PROXY", proxy)], Tapped),
-            (&wss, &[("all_proxy", &dead), ("https_proxy", proxy)], Tapped),
-            (&wss, &[("HTTPS_PROXY", &dead), ("https_proxy", proxy)], Tapped),
+            (
+                &wss,
+                &[("all_proxy", &dead), ("https_proxy", proxy)],
+                Tapped,
+            ),
+            (
+                &wss,
+                &[("HTTPS_PROXY", &dead), ("https_proxy", proxy)],
+                Tapped,
+            ),
             (&wss, &[("https_proxy", "")], Direct),
             (&wss, &[("all_proxy", &socks)], Elsewhere),
-            (&wss, &[("https_proxy", &dead), ("no_proxy", "localhost")], Direct),
-            (&wss, &[("https_proxy", &dead), ("NO_PROXY", "x,localhost")], Direct),
+            (
+                &wss,
+                &[("https_proxy", &dead), ("no_proxy", "localhost")],
+                Direct,
+            ),
+            (
+                &wss,
+                &[("https_proxy", &dead), ("NO_PROXY", "x,localhost")],
+                Direct,
+            ),
             (&wss, &[("https_proxy", &dead), ("no_proxy", "*")], Direct),
-            (&wss, &[("https_proxy", &dead), ("no_proxy", &ported)], Direct),
-            (&wss, &[("https_proxy", proxy), ("no_proxy", &other_port)], Tapped),
-            (&wss, &[("https_proxy", proxy), ("no_proxy", "host,calhost")], Tapped),
-            (&ws, &[("http_proxy", &dead), ("no_proxy", "127.0.0.1")], Direct),
-            (&ws, &[("http_proxy", proxy), ("no_proxy", "127.0.0.10")], Tapped),
+            (
+                &wss,
+                &[("https_proxy", &dead), ("no_proxy", &ported)],
+                Direct,
+            ),
+            (
+                &wss,
+                &[("https_proxy", proxy), ("no_proxy", &other_port)],
+                Tapped,
+            ),
+            (
+                &wss,
+                &[("https_proxy", proxy), ("no_proxy", "host,calhost")],
+                Tapped,
+            ),
+            (
+                &ws,
+                &[("http_proxy", &dead), ("no_proxy", "127.0.0.1")],
+                Direct,
+            ),
+            (
+                &ws,
+                &[("http_proxy", proxy), ("no_proxy", "127.0.0.10")],
+                Tapped,
+            ),
         ];
         for (url, variables, way) in cases {
             let before = tap.seen().len();

@@ -5,8 +5,8 @@
 //! Close frame on its way to the peer.
 
 use std::{
-    sync::{Arc, MutexGuard},
-    time::Instant,
+    sync::{Arc, MutexGuard, PoisonError},
+    time::{Duration, Instant},
 };
 
 use crate::{
@@ -50,6 +50,7 @@ impl Shared {
     /// Answers the peer's Close.
     pub(super) fn close_received(&self, close: CloseFrame) {
         let mut state = self.lock();
+        state.is_close_answered = state.close_sent.is_some();
         if state.close_sent.is_none() {
             state.queue_close(close.clone());
         }
@@ -99,6 +100,9 @@ impl Shared {
     /// Notes that the receiver has seen the end. Returns how it ended, the same to every caller.
     pub(super) fn end(&self, error: Option<Error>) -> Arc<CloseInfo> {
         let mut state = self.lock();
+        if state.close_received.is_some() && !state.is_close_answered && state.ended.is_none() {
+            state = self.wait_for_writer(state);
+        }
         if state.failure.is_none() && state.close_received.is_none() && state.ended.is_none() {
             let is_late = |deadline: Instant| deadline <= Instant::now();
             state.failure = match state.close_deadline.is_some_and(is_late) {
@@ -118,6 +122,22 @@ impl Shared {
             socket.shutdown();
         }
         info
+    }
+
+    /// Gives a writer that has our Close a moment to say that it is out.
+    fn wait_for_writer<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        let until = Instant::now() + WRITER_NEEDS;
+        while state.is_writing {
+            let timeout = until.saturating_duration_since(Instant::now());
+            if timeout.is_zero() {
+                break;
+            }
+            state.waiters += 1;
+            let waited = self.progress.wait_timeout(state, timeout);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+            state.waiters -= 1;
+        }
+        state
     }
 
     /// What a receiving call returns of a connection that has ended: cleanly or how not.
@@ -155,3 +175,6 @@ impl State {
         self.close_sent = Some(close);
     }
 }
+
+/// How long a writer that has written may take to come back for the lock.
+const WRITER_NEEDS: Duration = Duration::from_millis(100);

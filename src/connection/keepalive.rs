@@ -20,7 +20,7 @@ use crate::{
 /// What the receiver leaves for the watchdog to see. The receiver writes, except where said.
 #[derive(Debug, Default)]
 pub(super) struct Life {
-    /// Something has come since the last ping (which resets it).
+    /// Something has come since the last ping was queued (which resets it).
     has_received: AtomicBool,
     /// A read ended with nothing there since the watchdog last asked (which resets it).
     has_seen_nothing: AtomicBool,
@@ -42,8 +42,8 @@ pub(super) struct Keepalive {
 enum Stage {
     /// The next ping is due then; never, if the clock does not reach so far or pings are off.
     Quiet(Option<Instant>),
-    /// A ping waits for a writer to take it, or to get it out.
-    Queued { is_taken: bool },
+    /// A ping waits for a writer to take it, and then to get it out.
+    Queued { taken: Option<Instant> },
     /// A ping is out.
     Awaiting {
         since: Instant,
@@ -98,14 +98,14 @@ impl Keepalive {
 
     /// Whether a ping waits for a writer.
     pub(super) fn is_ping_queued(&self) -> bool {
-        matches!(self.stage, Stage::Queued { is_taken: false })
+        matches!(self.stage, Stage::Queued { taken: None })
     }
 
     /// The payload of the ping that waits, for a writer to send.
     pub(super) fn take_ping(&mut self) -> Option<[u8; 4]> {
         match &mut self.stage {
-            Stage::Queued { is_taken } if !*is_taken => {
-                *is_taken = true;
+            Stage::Queued { taken } if taken.is_none() => {
+                *taken = Some(Instant::now());
                 Some(self.sequence.to_be_bytes())
             }
             _ => None,
@@ -114,10 +114,14 @@ impl Keepalive {
 
     /// Takes note of a pong: if it answers the last ping of ours, of how long that took.
     pub(super) fn pong(&mut self, payload: &ControlPayload) {
-        if let Stage::Awaiting { since, .. } = &self.stage {
-            if payload.as_ref() == self.sequence.to_be_bytes() {
-                self.round_trip = Some(since.elapsed());
-            }
+        // The answer may be here before the writer has come to say that the ping is out.
+        let since = match &self.stage {
+            Stage::Awaiting { since, .. } => Some(*since),
+            Stage::Queued { taken } => *taken,
+            Stage::Quiet(_) => None,
+        };
+        if payload.as_ref() == self.sequence.to_be_bytes() {
+            self.round_trip = since.map(|since| since.elapsed()).or(self.round_trip);
         }
     }
 
@@ -174,7 +178,6 @@ impl Shared {
             since: Instant::now(),
             suspected_at: None,
         };
-        self.life.has_received.store(false, Ordering::Relaxed);
         if let Some(at) = state.keepalive.next_look() {
             self.wake_watchdog_at(at);
         }
@@ -190,7 +193,9 @@ impl Shared {
             }
             Stage::Quiet(_) => {
                 keepalive.sequence = keepalive.sequence.wrapping_add(1);
-                keepalive.stage = Stage::Queued { is_taken: false };
+                keepalive.stage = Stage::Queued { taken: None };
+                // From here on, not from when the ping is out: its answer may be faster than the writer.
+                self.life.has_received.store(false, Ordering::Relaxed);
                 return Verdict::Ping;
             }
             Stage::Awaiting {

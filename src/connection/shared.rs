@@ -72,6 +72,8 @@ pub(super) struct State {
     pub(super) keepalive: Keepalive,
     pub(super) close_sent: Option<CloseFrame>,
     pub(super) close_received: Option<CloseFrame>,
+    /// The peer's Close came after ours was sent, and so says that ours has arrived.
+    pub(super) is_close_answered: bool,
     pub(super) close_deadline: Option<Instant>,
     /// Nothing will be sent any more: end our direction when the outbox is empty.
     pub(super) half_close: bool,
@@ -142,6 +144,7 @@ impl Shared {
                 keepalive,
                 close_sent: None,
                 close_received: None,
+                is_close_answered: false,
                 close_deadline: None,
                 half_close: false,
                 failure: None,
@@ -228,10 +231,8 @@ impl State {
             Some(close) => CloseInfo {
                 code: close.code,
                 reason: close.reason.clone(),
-                was_clean: self.close_sent.is_some()
-                    && self.buffered() == 0
-                    && !self.has_output()
-                    && self.failure.is_none(),
+                was_clean: self.failure.is_none()
+                    && (self.is_close_answered || (self.buffered() == 0 && !self.has_output())),
             },
             None => CloseInfo::abnormal(),
         }

@@ -10,9 +10,9 @@ use crate::{
 
 /// A message that is sent in fragments as it is written (RFC 6455, section 5.4).
 ///
-/// Begun by [`Sender::writer`]. Bytes are collected up to 16 KiB a fragment; [`flush`](io::Write::flush)
-/// sends a fragment now. [`Self::finish`] ends the message. One that is dropped unfinished cannot be
-/// taken back: its connection is closed with code 1011.
+/// Begun by [`Sender::writer`]. Bytes are collected up to 16 KiB a fragment; [`Self::flush`] sends one now.
+/// [`Self::finish`] ends the message. One that is dropped unfinished cannot be taken back: its connection
+/// is closed with code 1011.
 #[derive(Debug)]
 pub struct MessageWriter {
     sender: Sender,
@@ -67,6 +67,18 @@ impl MessageWriter {
         Ok(len)
     }
 
+    /// Sends what was written as a fragment now. Blocks as [`Sender::send_text`] does.
+    ///
+    /// # Errors
+    ///
+    /// As [`Sender::send_text`].
+    pub fn flush(&mut self) -> Result<()> {
+        if self.buffer.is_empty() {
+            return Ok(());
+        }
+        self.send_fragment(false)
+    }
+
     /// Sends what was written and ends the message.
     ///
     /// # Errors
@@ -107,10 +119,7 @@ impl io::Write for MessageWriter {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        if self.buffer.is_empty() {
-            return Ok(());
-        }
-        self.send_fragment(false).map_err(into_io)
+        self.flush().map_err(into_io)
     }
 }
 

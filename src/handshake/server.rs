@@ -222,7 +222,7 @@ pub(crate) fn accept(request: &Request, subprotocol: Option<&str>, headers: &Hea
 
 /// The answer to a request that failed with this error; the connection is closed after it. It is short, and
 /// nothing in it comes from the request, so that it cannot be made to say something to anyone.
-pub(crate) fn refuse(error: &HandshakeError) -> Vec<u8> {
+pub(crate) fn refuse(error: &HandshakeError, head_request: bool) -> Vec<u8> {
     use HandshakeError as E;
     let mut body = "cannot be answered\n".to_owned();
     let mut fields: &[(&str, &str)] = &[];
@@ -251,7 +251,7 @@ pub(crate) fn refuse(error: &HandshakeError) -> Vec<u8> {
         // The rest are a client's errors, or nobody is left to read.
         E::Status(_) | E::Subprotocol(_) | E::Extension(_) | E::Ended => StatusCode::BAD_REQUEST,
     };
-    Response::refusal(status, fields, body).to_bytes(false)
+    Response::refusal(status, fields, body).to_bytes(head_request)
 }
 
 /// The offered subprotocols (RFC 6455, section 11.3.4). They "MUST all be unique strings" (section 4.1).

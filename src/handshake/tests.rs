@@ -69,7 +69,7 @@ fn a_client_understands_a_server_s_refusal() {
         .to_bytes(false);
     for (answer, status, body) in [
         (
-            server::refuse(&HandshakeError::Version),
+            server::refuse(&HandshakeError::Version, false),
             426,
             &b"WebSocket only\n"[..],
         ),

@@ -11,6 +11,8 @@ install() {
 # both source packages are built without isolation.
 install 'setuptools==75.8.0' 'wheel==0.45.1'
 install 'Twisted==24.11.0' 'zope.interface==7.2' 'six==1.17.0' 'txaio==2.10.0' 'wsaccel==0.6.7'
+# For wss://.
+install 'pyOpenSSL==24.3.0' 'service-identity==24.2.0' 'idna==3.10'
 install --no-deps --no-build-isolation 'autobahn==0.10.9' 'autobahntestsuite==25.10.1'
 # Python 3.13 no longer has lib2to3, which port.py converts with.
 "$venv/bin/python" -W ignore -c 'import lib2to3' 2>/dev/null || install 'fissix==24.4.24'

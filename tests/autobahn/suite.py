@@ -1,6 +1,6 @@
 """Autobahn's test suite against a wstrand server or client, with a verdict as exit status.
 
-usage: suite.py server URL [options]     runs the cases against the echo server at URL
+usage: suite.py server URL [options]     runs the cases against the echo server at URL (wss:// is not verified)
        suite.py client [options]         prints `listening on URL`, serves the cases to a client, and reports when a line
                                          arrives on standard input (or its end): so start the client in between
 
@@ -30,12 +30,20 @@ def test_server(spec, url):
     return factory
 
 
-def test_client(spec):
-    spec["url"] = "ws://127.0.0.1:0"
+def test_client(spec, tls):
+    scheme = "wss" if tls else "ws"
+    spec["url"] = f"{scheme}://127.0.0.1:0"
     factory = fuzzing.FuzzingServerFactory(spec)
-    port = reactor.listenTCP(0, factory, interface="127.0.0.1").getHost().port
+    if tls:
+        from twisted.internet.ssl import DefaultOpenSSLContextFactory
+
+        cert, key = tls
+        listener = reactor.listenSSL(0, factory, DefaultOpenSSLContextFactory(key, cert), interface="127.0.0.1")
+    else:
+        listener = reactor.listenTCP(0, factory, interface="127.0.0.1")
+    port = listener.getHost().port
     factory.port = factory.externalPort = port  # What a Host header is compared with.
-    print(f"listening on ws://127.0.0.1:{port}", file=sys.__stdout__, flush=True)
+    print(f"listening on {scheme}://127.0.0.1:{port}", file=sys.__stdout__, flush=True)
 
     def wait_for_client():
         sys.stdin.readline()
@@ -90,6 +98,7 @@ def main():
     parser.add_argument("--cases", default="*", help="comma separated patterns, such as '1.*,9.7.*' (default: all)")
     parser.add_argument("--out", required=True, help="folder for the reports")
     parser.add_argument("--allow-unimplemented", action="store_true", help="compression may be left out")
+    parser.add_argument("--tls", nargs=2, metavar=("CERT", "KEY"), help="serve the cases over TLS, with these PEM files")
     arguments = parser.parse_args()
     if (arguments.role == "server") != bool(arguments.url):
         parser.error("a URL goes with `server`, and only with it")
@@ -105,7 +114,7 @@ def main():
             if arguments.role == "server":
                 factory = test_server(spec, arguments.url)
             else:
-                factory = test_client(spec)
+                factory = test_client(spec, arguments.tls)
     return 0 if verdict(factory.specCases, out, arguments.allow_unimplemented) else 1
 
 

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """One conversation through the Python package `websockets` with an echoing wstrand peer.
 
-usage: websockets_peer.py client URL SCENARIO    connects to an echo server
-       websockets_peer.py server SCENARIO        prints `listening on ws://127.0.0.1:PORT/` and serves one echo client
+usage: websockets_peer.py client URL SCENARIO [CA.pem]      connects to an echo server
+       websockets_peer.py server SCENARIO [CERTKEY.pem]     prints `listening on ws://127.0.0.1:PORT/` (wss:// with a
+                                                            certificate and its key) and serves one echo client
 
 In both roles this side leads: it sends, and demands back what an echo must be.
 Exit status 0 says that everything matched; anything else is told on stderr.
@@ -10,6 +11,7 @@ Exit status 0 says that everything matched; anything else is told on stderr.
 
 import asyncio
 import logging
+import ssl
 import sys
 import traceback
 
@@ -199,13 +201,20 @@ async def converse(ws, scenario):
         check("close code of the answer", ws.close_code, 1000)
 
 
-async def client(url, scenario):
+async def client(url, scenario, ca=None):
+    options = {"ssl": ssl.create_default_context(cafile=ca)} if ca else {}
     async with asyncio.timeout(DEADLINE_S):
-        async with connect(url, max_size=None, subprotocols=OFFERED.get(scenario)) as ws:
+        async with connect(url, max_size=None, subprotocols=OFFERED.get(scenario), **options) as ws:
             await converse(ws, scenario)
 
 
-async def server(scenario):
+async def server(scenario, pem=None):
+    options, scheme = {}, "ws"
+    if pem:
+        scheme = "wss"
+        options["ssl"] = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        options["ssl"].load_cert_chain(pem)
+    options["subprotocols"] = SERVED.get(scenario)
     outcome = asyncio.get_running_loop().create_future()
 
     async def handle(ws):
@@ -219,8 +228,8 @@ async def server(scenario):
                 outcome.set_result(None)
 
     async with asyncio.timeout(DEADLINE_S):
-        async with serve(handle, "127.0.0.1", 0, max_size=None, subprotocols=SERVED.get(scenario)) as listener:
-            print(f"listening on ws://127.0.0.1:{listener.sockets[0].getsockname()[1]}/", flush=True)
+        async with serve(handle, "127.0.0.1", 0, max_size=None, **options) as listener:
+            print(f"listening on {scheme}://127.0.0.1:{listener.sockets[0].getsockname()[1]}/", flush=True)
             await outcome
 
 

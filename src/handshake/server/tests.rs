@@ -249,7 +249,7 @@ fn each_required_field_must_stand_once_and_have_its_value() {
         let error = serve(&head).unwrap_err();
         let is_expected = matches!(error, HandshakeError::Header { name, problem } if name == expected && problem == why);
         assert!(is_expected, "{error}, not {expected} {why}: {head}");
-        assert_eq!(status(&refuse(&error)), "400");
+        assert_eq!(status(&refuse(&error, false)), "400");
     }
 }
 
@@ -385,7 +385,7 @@ fn malformed_heads_are_answered_with_400() {
             "{}: {error}",
             head.escape_ascii()
         );
-        assert_eq!(status(&refuse(&error)), "400");
+        assert_eq!(status(&refuse(&error, false)), "400");
     }
     assert!(serve(GOOD).is_ok());
 }
@@ -400,7 +400,7 @@ fn at_most_a_hundred_fields_are_taken() {
             matches!(error, HandshakeError::HeadTooLarge),
             "{count}: {error}"
         );
-        assert_eq!(status(&refuse(&error)), "431");
+        assert_eq!(status(&refuse(&error, false)), "431");
     }
     // With a larger limit on the bytes it is the parser that stops.
     let many = head(10_000);
@@ -482,7 +482,7 @@ fn a_refusal_is_short_has_its_fields_and_reflects_nothing() {
         (E::Subprotocol(marker.clone()), "400 Bad Request", ""),
         (E::Extension(marker), "400 Bad Request", ""),
     ] {
-        let answer = String::from_utf8(refuse(&error)).unwrap();
+        let answer = String::from_utf8(refuse(&error, false)).unwrap();
         assert!(answer.len() < 200, "{} bytes: {answer}", answer.len());
         assert!(
             answer.starts_with(&format!("HTTP/1.1 {status_line}\r\n")),

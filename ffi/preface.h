@@ -1,0 +1,83 @@
+/*
+ * wstrand: WebSocket (RFC 6455) for programs that block.
+ *
+ * Hello world:
+ *
+ *     #include <stdio.h>
+ *     #include <wstrand.h>
+ *
+ *     static void on_message(wstrand_connection *connection, int kind, const void *data, size_t size,
+ *                            void *userdata)
+ *     {
+ *         (void)kind, (void)userdata;
+ *         printf("%.*s\n", (int)size, (const char *)data);
+ *         wstrand_connection_close(connection, WSTRAND_CLOSE_NORMAL, "bye", NULL);
+ *     }
+ *
+ *     int main(void)
+ *     {
+ *         wstrand_connection *connection;
+ *         wstrand_error *error;
+ *         wstrand_handler *handler = wstrand_handler_new(NULL, NULL);
+ *         wstrand_handler_set_on_message(handler, on_message);
+ *         if (wstrand_connect("ws://127.0.0.1:9001/", NULL, handler, &connection, &error) == WSTRAND_OK) {
+ *             wstrand_connection_send_string(connection, "Hello", NULL);
+ *             wstrand_connection_wait_closed(connection, -1, NULL);
+ *         } else {
+ *             fprintf(stderr, "%s\n", wstrand_error_text(error));
+ *         }
+ *         wstrand_connection_free(connection);
+ *         wstrand_handler_free(handler);
+ *         wstrand_error_free(error);
+ *         return 0;
+ *     }
+ *
+ *     cc hello.c $(pkg-config --cflags --libs wstrand) -o hello
+ *
+ * The model. Calls do what they say before they return, or fail; there is no event loop to run. A
+ * connection receives in one of two styles. With a handler, a thread of its own receives and calls back:
+ * see wstrand_handler. Without one (pull style), the program calls `wstrand_connection_receive`, with a
+ * timeout or for ever, and pings are answered while it does. Sending is the same in both: any number of
+ * threads send on a connection at the same time, inside callbacks too, while another one receives; every
+ * message goes out whole. A server is a handler with an address, and runs each connection on a thread of
+ * its own. Every wait has a deadline, and every default is safe for a program that faces the network.
+ *
+ * The order of events of a connection: [on_request, on_connection] on_open (on_message | on_ping |
+ * on_pong)* [on_error] on_close, and nothing after it. Those in brackets need not come; the first two are
+ * a server's.
+ *
+ * Who owns what:
+ *
+ *     type                made by                              freed by                  threads
+ *     wstrand_options     wstrand_options_new                  wstrand_options_free      one at a time
+ *     wstrand_handler     wstrand_handler_new                  wstrand_handler_free      one at a time
+ *     wstrand_connection  wstrand_connect, a server            wstrand_connection_free,  any, at once;
+ *                         (lent to callbacks),                 once for each connect     one receives
+ *                         wstrand_connection_retain            and each retain
+ *     wstrand_writer      wstrand_connection_begin_message     wstrand_writer_free       one at a time
+ *     wstrand_server      wstrand_server_new                   wstrand_server_free       any, at once
+ *     wstrand_error       a failed call, through `error`       wstrand_error_free        any, at once
+ *                         (lent to on_error)
+ *     wstrand_request     the library: lent to on_request,     -                         any, at once
+ *                         wstrand_connection_request
+ *     wstrand_response    the library: lent to on_request      -                         that callback's
+ *     userdata            the program                          its userdata_free,        as the program
+ *                                                              called once, last         sees fit
+ *
+ * What is lent is not freed. Options and handlers may be freed as soon as they were used, in any order
+ * and while connections go on. Text and bytes that a function returns belong to the handle that they were
+ * asked of; text and bytes that a function takes are copied, or sent, before it returns.
+ *
+ * What holds for every function:
+ *
+ * - A function that can fail returns a code, WSTRAND_OK (0) or a positive number. Results go to `out`
+ *   pointers, which are written on success only; but a pointer to a handle becomes NULL on failure.
+ * - A last parameter `wstrand_error **error` may be NULL. Else it is set to NULL on success, and on failure
+ *   to an object that tells more, which the caller frees. It need not be initialised.
+ * - Text is UTF-8 and is checked. Bytes are a pointer and a size; (NULL, 0) are no bytes, NULL with any other
+ *   size is WSTRAND_INVALID_ARGUMENT, as is NULL for a handle. Functions that cannot fail take NULL
+ *   too, and say what they return for it.
+ * - A bug of the library's that shows is caught and returned as WSTRAND_PANIC. No function ends the process,
+ *   raises SIGPIPE or touches the program's signals.
+ * - `close` is the protocol's closing handshake, `shutdown` cuts a connection, `free` gives memory back.
+ */

@@ -1,0 +1,297 @@
+//! When the callbacks of a connection may run, and how others wait until none does.
+//!
+//! Callbacks run without any lock of ours. The gate only knows which thread is in one; what frees a
+//! connection shuts it, so that no callback begins any more, and waits for the one that runs.
+
+use std::{
+    cell::Cell,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    thread::{self, ThreadId},
+    time::Instant,
+};
+
+use crate::userdata::Userdata;
+
+pub(crate) struct Gate {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+struct State {
+    /// Held until no callback runs nor can begin.
+    userdata: Option<Arc<Userdata>>,
+    is_shut: bool,
+    /// The thread that is in a callback.
+    running: Option<ThreadId>,
+    /// The connection's own thread.
+    thread: Option<ThreadId>,
+    is_over: bool,
+}
+
+/// What waiting came to.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Waited {
+    Done,
+    TimedOut,
+    /// The thread to wait for waits for this one.
+    WouldDeadlock,
+}
+
+impl Gate {
+    pub(crate) fn new(userdata: Option<Arc<Userdata>>) -> Self {
+        Self {
+            state: Mutex::new(State {
+                userdata,
+                is_shut: false,
+                running: None,
+                thread: None,
+                is_over: false,
+            }),
+            changed: Condvar::new(),
+        }
+    }
+
+    /// Runs a callback, unless the gate is shut.
+    pub(crate) fn pass(&self, callback: impl FnOnce()) {
+        let mut state = self.lock();
+        if state.is_shut {
+            return;
+        }
+        state.running = Some(thread::current().id());
+        drop(state);
+        in_callback(callback);
+        let mut state = self.lock();
+        if state.is_shut {
+            drop(self.let_go(state));
+        } else {
+            state.running = None; // nobody waits for a single callback of an open gate
+        }
+    }
+
+    /// Notes that this thread is the connection's own.
+    pub(crate) fn begin(&self) {
+        self.lock().thread = Some(thread::current().id());
+    }
+
+    /// Shuts the gate for good, the last callback having returned: lets go of the userdata and wakes
+    /// who waits.
+    pub(crate) fn end(&self) {
+        let mut state = self.lock();
+        state.is_shut = true;
+        state.running = Some(thread::current().id());
+        let mut state = self.let_go(state);
+        state.is_over = true;
+        drop(state);
+        self.changed.notify_all();
+    }
+
+    /// Lets no callback begin any more.
+    pub(crate) fn shut(&self) {
+        self.lock().is_shut = true;
+    }
+
+    /// Waits until the callback that runs has returned, the gate being shut. Returns at once inside
+    /// that callback, and where that callback waits for this thread.
+    pub(crate) fn wait_idle(&self) {
+        let mut state = self.lock();
+        let Some(running) = state.running else {
+            let userdata = state.userdata.take();
+            drop(state);
+            return in_callback(|| drop(userdata));
+        };
+        drop(state);
+        let Some(_waiting) = Waiting::on(running) else {
+            return;
+        };
+        let mut state = self.lock();
+        while state.running.is_some() {
+            state = self
+                .changed
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Waits until [`Self::end`] has done its work.
+    pub(crate) fn wait_over(&self, until: Option<Instant>) -> Waited {
+        let state = self.lock();
+        if state.is_over {
+            return Waited::Done;
+        }
+        let thread = state.thread.or(state.running);
+        drop(state);
+        // Before the thread has begun it cannot wait for anybody.
+        let _waiting = match thread.map(Waiting::on) {
+            Some(None) => return Waited::WouldDeadlock,
+            waiting => waiting,
+        };
+        let mut state = self.lock();
+        while !state.is_over {
+            state = match until {
+                None => self
+                    .changed
+                    .wait(state)
+                    .unwrap_or_else(PoisonError::into_inner),
+                Some(until) => {
+                    let timeout = until.saturating_duration_since(Instant::now());
+                    if timeout.is_zero() {
+                        return Waited::TimedOut;
+                    }
+                    self.changed
+                        .wait_timeout(state, timeout)
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .0
+                }
+            };
+        }
+        Waited::Done
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.lock().is_over
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // No user code runs while it is locked.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends a callback after which none may begin: the userdata first, so that who waits for the
+    /// callback finds it gone.
+    fn let_go<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        let userdata = state.userdata.take();
+        drop(state);
+        in_callback(|| drop(userdata));
+        let mut state = self.lock();
+        state.running = None;
+        self.changed.notify_all();
+        state
+    }
+}
+
+thread_local! {
+    static CALLBACKS: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Runs user code.
+pub(crate) fn in_callback<T>(callback: impl FnOnce() -> T) -> T {
+    CALLBACKS.set(CALLBACKS.get() + 1);
+    let value = callback();
+    CALLBACKS.set(CALLBACKS.get() - 1);
+    value
+}
+
+/// Whether this thread is inside a callback of any connection.
+pub(crate) fn is_in_callback() -> bool {
+    CALLBACKS.get() > 0
+}
+
+/// A thread that waits for another; no circle of them is ever closed.
+struct Waiting;
+
+/// Which thread waits for which.
+static WAITING: Mutex<Vec<(ThreadId, ThreadId)>> = Mutex::new(Vec::new());
+
+impl Waiting {
+    /// `None` if the other thread waits for this one, by way of others perhaps.
+    fn on(other: ThreadId) -> Option<Self> {
+        let own = thread::current().id();
+        let mut waiting = WAITING.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = other;
+        loop {
+            if last == own {
+                return None;
+            }
+            match waiting.iter().find(|(thread, _)| *thread == last) {
+                Some((_, awaited)) => last = *awaited,
+                None => break,
+            }
+        }
+        waiting.push((own, other));
+        Some(Self)
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        let own = thread::current().id();
+        let mut waiting = WAITING.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(index) = waiting.iter().rposition(|(thread, _)| *thread == own) {
+            waiting.swap_remove(index);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::mpsc, time::Duration};
+
+    use super::*;
+
+    #[test]
+    fn nothing_passes_a_shut_gate() {
+        let gate = Gate::new(None);
+        let mut passed = 0;
+        gate.pass(|| passed += 1);
+        gate.shut();
+        gate.pass(|| passed += 1);
+        gate.wait_idle();
+        assert_eq!(passed, 1);
+    }
+
+    #[test]
+    fn to_wait_inside_the_callback_is_refused_or_does_nothing() {
+        let gate = Gate::new(None);
+        gate.pass(|| {
+            gate.shut();
+            gate.wait_idle();
+            assert_eq!(gate.wait_over(None), Waited::WouldDeadlock);
+        });
+    }
+
+    #[test]
+    fn who_shuts_the_gate_waits_for_the_callback_that_runs() {
+        let gate = Gate::new(None);
+        let (inside, seen) = mpsc::channel();
+        thread::scope(|scope| {
+            let gate = &gate;
+            scope.spawn(move || {
+                gate.pass(|| {
+                    inside.send("in").unwrap();
+                    thread::sleep(Duration::from_millis(50));
+                    inside.send("out").unwrap();
+                });
+            });
+            assert_eq!(seen.recv(), Ok("in"));
+            gate.shut();
+            gate.wait_idle();
+            assert_eq!(seen.try_recv(), Ok("out"));
+        });
+    }
+
+    #[test]
+    fn two_callbacks_that_wait_for_each_other_both_go_on() {
+        let gates = [Gate::new(None), Gate::new(None)];
+        let barrier = std::sync::Barrier::new(2);
+        thread::scope(|scope| {
+            for own in 0..2 {
+                let (gates, barrier) = (&gates, &barrier);
+                scope.spawn(move || {
+                    gates[own].pass(|| {
+                        barrier.wait();
+                        gates[1 - own].shut();
+                        gates[1 - own].wait_idle();
+                    });
+                });
+            }
+        });
+    }
+
+    #[test]
+    fn waiting_for_the_end_has_a_deadline() {
+        let gate = Gate::new(None);
+        assert_eq!(gate.wait_over(Some(Instant::now())), Waited::TimedOut);
+        gate.end();
+        assert_eq!(gate.wait_over(Some(Instant::now())), Waited::Done);
+    }
+}

@@ -1,0 +1,335 @@
+//! Who may free what, and when: inside callbacks, from other threads, crosswise.
+
+use std::{
+    ffi::c_void,
+    ptr::{null, null_mut},
+    sync::{
+        Arc, Barrier, OnceLock,
+        atomic::{AtomicUsize, Ordering},
+        mpsc,
+    },
+    thread,
+    time::Duration,
+};
+
+use super::peers::{PATIENCE, Scripted, TestServer, send};
+use crate::{closing::*, connection::*, handler::*, send::*, server::*, status::*};
+
+/// A handle on its way to another thread.
+struct Shared<T>(*mut T);
+// SAFETY: the handles may be used from any thread.
+unsafe impl<T> Send for Shared<T> {}
+// SAFETY: as for Send.
+unsafe impl<T> Sync for Shared<T> {}
+
+impl<T> Shared<T> {
+    fn get(&self) -> *mut T {
+        self.0
+    }
+}
+
+unsafe extern "C-unwind" fn count(counter: *mut c_void) {
+    // SAFETY: the tests leak their counters.
+    unsafe { &*counter.cast::<AtomicUsize>() }.fetch_add(1, Ordering::SeqCst);
+}
+
+fn counter() -> &'static AtomicUsize {
+    Box::leak(Box::default())
+}
+
+fn pointer(counter: &'static AtomicUsize) -> *mut c_void {
+    std::ptr::from_ref(counter).cast_mut().cast()
+}
+
+#[test]
+fn a_connection_is_freed_inside_each_of_its_callbacks() {
+    let server = TestServer::echo();
+    for event in ["open", "text now", "pong now", "close"] {
+        let client = Scripted::new(move |note, connection| {
+            if note.starts_with(event) {
+                // SAFETY: the reference of `connect`, which the test leaves to this callback.
+                unsafe { wstrand_connection_free(connection) };
+            } else if note == "open" {
+                // SAFETY: the callback's connection.
+                unsafe {
+                    wstrand_connection_ping(connection, c"now".as_ptr().cast(), 3, null_mut());
+                    send(connection, "now");
+                }
+            } else if event == "close" {
+                // SAFETY: the callback's connection.
+                unsafe { wstrand_connection_close(connection, 1000, null(), null_mut()) };
+            }
+        });
+        server.connect(client.handler);
+        client.free_handler();
+        let notes = client.rest();
+        let last = notes.last().unwrap();
+        assert!(last.starts_with(event), "after {event}: {notes:?}");
+    }
+}
+
+#[test]
+fn after_free_nothing_is_called_back() {
+    let server = TestServer::echo();
+    for _ in 0..50 {
+        let client = Scripted::new(|note, connection| {
+            // SAFETY: the callback's connection.
+            unsafe { send(connection, note) };
+        });
+        let connection = server.connect(client.handler);
+        client.free_handler();
+        assert_eq!(client.next(), "open");
+        // SAFETY: the reference of `connect`.
+        unsafe { wstrand_connection_free(connection) };
+        // The script is gone already: nothing could be called.
+        loop {
+            match client.notes.try_recv() {
+                Ok(note) => assert!(note.starts_with("text"), "{note}"),
+                Err(error) => {
+                    assert_eq!(error, mpsc::TryRecvError::Disconnected);
+                    break;
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn free_waits_for_the_callback_that_runs() {
+    let server = TestServer::echo();
+    let client = Scripted::new(|_, _| thread::sleep(Duration::from_millis(100)));
+    let connection = server.connect(client.handler);
+    client.free_handler();
+    assert_eq!(client.next(), "open");
+    // SAFETY: the reference of `connect`.
+    unsafe { wstrand_connection_free(connection) };
+    assert_eq!(
+        client.notes.try_recv(),
+        Err(mpsc::TryRecvError::Disconnected)
+    );
+}
+
+#[test]
+fn the_last_of_several_references_closes() {
+    let server = TestServer::echo();
+    let client = Scripted::new(|_, _| {});
+    let connection = server.connect(client.handler);
+    client.free_handler();
+    // SAFETY: a live handle.
+    let again = unsafe { wstrand_connection_retain(connection) };
+    assert_eq!(again, connection);
+    // SAFETY: the first of two references.
+    unsafe { wstrand_connection_free(connection) };
+    // SAFETY: the second one.
+    assert_eq!(unsafe { send(connection, "still open") }, WSTRAND_OK);
+    assert_eq!([client.next(), client.next()], ["open", "text still open"]);
+    // SAFETY: the second of two references.
+    unsafe { wstrand_connection_free(connection) };
+    assert!(client.rest().is_empty());
+}
+
+#[test]
+fn a_lent_connection_is_not_freed() {
+    let script = Scripted::new(|note, connection| {
+        // SAFETY: the callback's connection. The reference is the library's: refused.
+        unsafe {
+            wstrand_connection_free(connection);
+            if note.starts_with("text") {
+                send(connection, "alive");
+            }
+        }
+    });
+    let server = TestServer::start(script.handler, null());
+    script.free_handler();
+    let client = Scripted::new(|_, _| {});
+    let connection = server.connect(client.handler);
+    client.free_handler();
+    // SAFETY: a live handle.
+    unsafe { send(connection, "are you") };
+    assert_eq!([client.next(), client.next()], ["open", "text alive"]);
+    // SAFETY: the reference of `connect`.
+    unsafe { wstrand_connection_free(connection) };
+}
+
+#[test]
+fn two_callbacks_that_free_each_other_s_connection_both_return() {
+    let server = TestServer::echo();
+    for _ in 0..20 {
+        let connections: Arc<[OnceLock<Shared<wstrand_connection>>; 2]> = Arc::default();
+        let barrier = Arc::new(Barrier::new(2));
+        let clients = [0, 1].map(|own| {
+            let (connections, barrier) = (connections.clone(), barrier.clone());
+            Scripted::new(move |note, _| {
+                if note.starts_with("text") {
+                    barrier.wait();
+                    let other = connections[1 - own].get().unwrap();
+                    // SAFETY: the other's reference of `connect`, left to this callback.
+                    unsafe { wstrand_connection_free(other.get()) };
+                }
+            })
+        });
+        for (client, connection) in clients.iter().zip(&*connections) {
+            let handle = Shared(server.connect(client.handler));
+            assert!(connection.set(handle).is_ok());
+            client.free_handler();
+        }
+        for connection in &*connections {
+            // SAFETY: nothing is freed before both have got a message.
+            unsafe { send(connection.get().unwrap().get(), "go") };
+        }
+        for client in clients {
+            assert_eq!(client.rest().last().unwrap(), "text go");
+        }
+    }
+}
+
+#[test]
+fn a_callback_does_not_wait_for_its_own_connection() {
+    let server = TestServer::echo();
+    let (code, codes) = mpsc::channel();
+    let code = std::sync::Mutex::new(code);
+    let client = Scripted::new(move |_, connection| {
+        // SAFETY: the callback's connection.
+        let waited = unsafe { wstrand_connection_wait_closed(connection, -1, null_mut()) };
+        code.lock().unwrap().send(waited).unwrap();
+    });
+    let connection = server.connect(client.handler);
+    client.free_handler();
+    assert_eq!(codes.recv_timeout(PATIENCE), Ok(WSTRAND_WOULD_DEADLOCK));
+    // SAFETY: the reference of `connect`.
+    unsafe { wstrand_connection_free(connection) };
+}
+
+#[test]
+fn a_server_s_connection_is_kept_for_another_thread() {
+    let (kept, keep) = mpsc::channel();
+    let kept = std::sync::Mutex::new(kept);
+    let script = Scripted::new(move |note, connection| {
+        if note == "open" {
+            // SAFETY: the callback's connection.
+            let connection = unsafe { wstrand_connection_retain(connection) };
+            kept.lock().unwrap().send(Shared(connection)).unwrap();
+        }
+    });
+    let server = TestServer::start(script.handler, null());
+    script.free_handler();
+    let client = Scripted::new(|_, _| {});
+    let connection = server.connect(client.handler);
+    client.free_handler();
+    let theirs = keep.recv_timeout(PATIENCE).unwrap().get();
+    let freed = counter();
+    // SAFETY: a retained handle.
+    unsafe {
+        wstrand_connection_set_userdata(theirs, null_mut(), None);
+        wstrand_connection_set_userdata(theirs, pointer(freed), Some(count));
+        assert_eq!(wstrand_connection_userdata(theirs), pointer(freed));
+        assert_eq!(send(theirs, "from afar"), WSTRAND_OK);
+        assert_eq!(
+            wstrand_connection_close(theirs, 4001, c"done".as_ptr(), null_mut()),
+            0
+        );
+        assert_eq!(
+            wstrand_connection_wait_closed(theirs, -1, null_mut()),
+            WSTRAND_OK
+        );
+    }
+    assert_eq!(
+        client.rest(),
+        ["open", "text from afar", "close 4001 done clean"]
+    );
+    drop(server); // joins the connection's thread
+    assert_eq!(freed.load(Ordering::SeqCst), 0);
+    // SAFETY: one reference each.
+    unsafe {
+        wstrand_connection_free(theirs);
+        wstrand_connection_free(connection);
+    }
+    assert_eq!(freed.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn userdata_is_freed_once_with_the_last_that_uses_it() {
+    let server = TestServer::echo();
+    let freed = counter();
+    // SAFETY: `count` takes the counter.
+    let handler = unsafe { wstrand_handler_new(pointer(freed), Some(count)) };
+    let connections = [(); 3].map(|()| server.connect(handler));
+    // SAFETY: made above.
+    unsafe { wstrand_handler_free(handler) };
+    for connection in connections {
+        assert_eq!(freed.load(Ordering::SeqCst), 0);
+        // SAFETY: the references of `connect`.
+        unsafe { wstrand_connection_free(connection) };
+    }
+    assert_eq!(freed.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn a_server_is_freed_inside_its_callbacks() {
+    let server: Arc<OnceLock<Shared<wstrand_server>>> = Arc::default();
+    let to_free = server.clone();
+    let script = Scripted::new(move |note, _| {
+        if note.starts_with("text") {
+            // SAFETY: the test leaves the server to this callback.
+            unsafe { wstrand_server_free(to_free.get().unwrap().get()) };
+        }
+    });
+    let started = TestServer::start(script.handler, null());
+    script.free_handler();
+    assert!(server.set(Shared(started.0)).is_ok());
+    let connection = started.connect(null());
+    std::mem::forget(started);
+    // SAFETY: a live handle.
+    unsafe {
+        send(connection, "go");
+        assert_eq!(
+            wstrand_connection_wait_closed(connection, -1, null_mut()),
+            WSTRAND_OK
+        );
+    }
+    let notes = script.rest();
+    assert_eq!(notes[..2], ["open", "text go"]);
+    assert!(notes.last().unwrap().starts_with("close"), "{notes:?}");
+    // SAFETY: the reference of `connect`.
+    unsafe { wstrand_connection_free(connection) };
+}
+
+#[test]
+fn to_free_a_server_waits_for_its_callbacks() {
+    let script = Scripted::new(|note, _| {
+        if note == "open" {
+            thread::sleep(Duration::from_millis(600));
+        }
+    });
+    let server = TestServer::start(script.handler, null());
+    script.free_handler();
+    let connection = server.connect(null());
+    assert_eq!(script.next(), "open");
+    drop(server);
+    let notes: Vec<_> = script.notes.try_iter().collect();
+    assert!(notes.last().unwrap().starts_with("close"), "{notes:?}");
+    // The userdata went before the server's free returned.
+    assert_eq!(
+        script.notes.try_recv(),
+        Err(mpsc::TryRecvError::Disconnected)
+    );
+    // SAFETY: the reference of `connect`.
+    unsafe { wstrand_connection_free(connection) };
+}
+
+#[test]
+fn a_server_that_never_started_can_be_freed() {
+    let freed = counter();
+    // SAFETY: `count` takes the counter.
+    let handler = unsafe { wstrand_handler_new(pointer(freed), Some(count)) };
+    let mut server = null_mut();
+    // SAFETY: text with a NUL, a live handle, a pointer to this frame.
+    unsafe {
+        let out = &raw mut server;
+        let code = wstrand_server_new(c"0".as_ptr(), null(), handler, out, null_mut());
+        assert_eq!(code, WSTRAND_OK);
+        wstrand_handler_free(handler);
+        wstrand_server_free(server);
+    }
+    assert_eq!(freed.load(Ordering::SeqCst), 1);
+}

@@ -1,0 +1,1633 @@
+/*
+ * wstrand: WebSocket (RFC 6455) for programs that block.
+ *
+ * Hello world:
+ *
+ *     #include <stdio.h>
+ *     #include <wstrand.h>
+ *
+ *     static void on_message(wstrand_connection *connection, int kind, const void *data, size_t size,
+ *                            void *userdata)
+ *     {
+ *         (void)kind, (void)userdata;
+ *         printf("%.*s\n", (int)size, (const char *)data);
+ *         wstrand_connection_close(connection, WSTRAND_CLOSE_NORMAL, "bye", NULL);
+ *     }
+ *
+ *     int main(void)
+ *     {
+ *         wstrand_connection *connection;
+ *         wstrand_error *error;
+ *         wstrand_handler *handler = wstrand_handler_new(NULL, NULL);
+ *         wstrand_handler_set_on_message(handler, on_message);
+ *         if (wstrand_connect("ws://127.0.0.1:9001/", NULL, handler, &connection, &error) == WSTRAND_OK) {
+ *             wstrand_connection_send_string(connection, "Hello", NULL);
+ *             wstrand_connection_wait_closed(connection, -1, NULL);
+ *         } else {
+ *             fprintf(stderr, "%s\n", wstrand_error_text(error));
+ *         }
+ *         wstrand_connection_free(connection);
+ *         wstrand_handler_free(handler);
+ *         wstrand_error_free(error);
+ *         return 0;
+ *     }
+ *
+ *     cc hello.c $(pkg-config --cflags --libs wstrand) -o hello
+ *
+ * The model. Calls do what they say before they return, or fail; there is no event loop to run. A
+ * connection receives in one of two styles. With a handler, a thread of its own receives and calls back:
+ * see wstrand_handler. Without one (pull style), the program calls `wstrand_connection_receive`, with a
+ * timeout or for ever, and pings are answered while it does. Sending is the same in both: any number of
+ * threads send on a connection at the same time, inside callbacks too, while another one receives; every
+ * message goes out whole. A server is a handler with an address, and runs each connection on a thread of
+ * its own. Every wait has a deadline, and every default is safe for a program that faces the network.
+ *
+ * The order of events of a connection: [on_request, on_connection] on_open (on_message | on_ping |
+ * on_pong)* [on_error] on_close, and nothing after it. Those in brackets need not come; the first two are
+ * a server's.
+ *
+ * Who owns what:
+ *
+ *     type                made by                              freed by                  threads
+ *     wstrand_options     wstrand_options_new                  wstrand_options_free      one at a time
+ *     wstrand_handler     wstrand_handler_new                  wstrand_handler_free      one at a time
+ *     wstrand_connection  wstrand_connect, a server            wstrand_connection_free,  any, at once;
+ *                         (lent to callbacks),                 once for each connect     one receives
+ *                         wstrand_connection_retain            and each retain
+ *     wstrand_writer      wstrand_connection_begin_message     wstrand_writer_free       one at a time
+ *     wstrand_server      wstrand_server_new                   wstrand_server_free       any, at once
+ *     wstrand_error       a failed call, through `error`       wstrand_error_free        any, at once
+ *                         (lent to on_error)
+ *     wstrand_request     the library: lent to on_request,     -                         any, at once
+ *                         wstrand_connection_request
+ *     wstrand_response    the library: lent to on_request      -                         that callback's
+ *     userdata            the program                          its userdata_free,        as the program
+ *                                                              called once, last         sees fit
+ *
+ * What is lent is not freed. Options and handlers may be freed as soon as they were used, in any order
+ * and while connections go on. Text and bytes that a function returns belong to the handle that they were
+ * asked of; text and bytes that a function takes are copied, or sent, before it returns.
+ *
+ * What holds for every function:
+ *
+ * - A function that can fail returns a code, WSTRAND_OK (0) or a positive number. Results go to `out`
+ *   pointers, which are written on success only; but a pointer to a handle becomes NULL on failure.
+ * - A last parameter `wstrand_error **error` may be NULL. Else it is set to NULL on success, and on failure
+ *   to an object that tells more, which the caller frees. It need not be initialised.
+ * - Text is UTF-8 and is checked. Bytes are a pointer and a size; (NULL, 0) are no bytes, NULL with any other
+ *   size is WSTRAND_INVALID_ARGUMENT, as is NULL for a handle. Functions that cannot fail take NULL
+ *   too, and say what they return for it.
+ * - A bug of the library's that shows is caught and returned as WSTRAND_PANIC. No function ends the process,
+ *   raises SIGPIPE or touches the program's signals.
+ * - `close` is the protocol's closing handshake, `shutdown` cuts a connection, `free` gives memory back.
+ */
+
+#ifndef WSTRAND_H
+#define WSTRAND_H
+
+/* Generated by cbindgen from ffi/src/. Do not edit: change the doc comments there. */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* The version of this header; `wstrand_version` tells that of the library. */
+#define WSTRAND_VERSION_MAJOR 0
+#define WSTRAND_VERSION_MINOR 1
+#define WSTRAND_VERSION_PATCH 0
+
+/* The number in the shared library's name: raised by what old programs could not run with. */
+#define WSTRAND_ABI_VERSION 0
+
+/* The compiler warns where the result of the function is ignored. */
+#if (defined(__cplusplus) && __cplusplus >= 201703L) \
+    || (defined(__STDC_VERSION__) && __STDC_VERSION__ >= 202311L)
+# define WSTRAND_NODISCARD [[nodiscard]]
+#elif defined(__GNUC__)
+# define WSTRAND_NODISCARD __attribute__((warn_unused_result))
+#else
+# define WSTRAND_NODISCARD
+#endif
+
+
+/**
+ * It worked.
+ */
+#define WSTRAND_OK 0
+
+/**
+ * An argument cannot be used: NULL, not UTF-8, out of its range, against the protocol. Nothing was done.
+ */
+#define WSTRAND_INVALID_ARGUMENT 1
+
+/**
+ * The call is right at another time, or for a connection of another style. Nothing was done.
+ */
+#define WSTRAND_INVALID_STATE 2
+
+/**
+ * The time for this call is over. Nothing is lost, and a connection is as it was: call again.
+ */
+#define WSTRAND_TIMEOUT 3
+
+/**
+ * The peer did not answer a ping or Close, or did not take what was sent, in time. The connection has
+ * failed.
+ */
+#define WSTRAND_UNRESPONSIVE 4
+
+/**
+ * The connection is closed cleanly; of a call that sends: it is closing or closed.
+ */
+#define WSTRAND_CLOSED 5
+
+/**
+ * The connection ended without a closing handshake, as when the peer's process dies (close code 1006).
+ */
+#define WSTRAND_LOST 6
+
+/**
+ * There is no room in the send buffer. Nothing was sent.
+ */
+#define WSTRAND_FULL 7
+
+/**
+ * Another thread is using what only one thread at a time may use. Nothing was done.
+ */
+#define WSTRAND_BUSY 8
+
+/**
+ * The call would wait for the callback that it is made in. Nothing was done.
+ */
+#define WSTRAND_WOULD_DEADLOCK 9
+
+/**
+ * The operating system or the network failed: `wstrand_error_os_code`.
+ */
+#define WSTRAND_IO 10
+
+/**
+ * The server refused the opening handshake, `wstrand_error_http_status`, or does not speak WebSocket.
+ */
+#define WSTRAND_HANDSHAKE 11
+
+/**
+ * The peer broke the protocol. The connection was failed with `wstrand_error_close_code`.
+ */
+#define WSTRAND_PROTOCOL 12
+
+/**
+ * There is no memory for a message. The connection has failed.
+ */
+#define WSTRAND_OUT_OF_MEMORY 13
+
+/**
+ * A bug in the library was caught. The handle should be freed.
+ */
+#define WSTRAND_PANIC 14
+
+/**
+ * TLS failed: the server's certificate is not to be trusted, or the two could not agree.
+ */
+#define WSTRAND_TLS 15
+
+/**
+ * A message of UTF-8 text.
+ */
+#define WSTRAND_TEXT 1
+
+/**
+ * A message of any bytes.
+ */
+#define WSTRAND_BINARY 2
+
+/**
+ * The purpose of the connection is fulfilled (RFC 6455, section 7.4.1, as the following).
+ */
+#define WSTRAND_CLOSE_NORMAL 1000
+
+/**
+ * The end goes away: a server stops, a page is left.
+ */
+#define WSTRAND_CLOSE_GOING_AWAY 1001
+
+/**
+ * The other end broke the protocol.
+ */
+#define WSTRAND_CLOSE_PROTOCOL_ERROR 1002
+
+/**
+ * The end cannot take this kind of data.
+ */
+#define WSTRAND_CLOSE_UNSUPPORTED_DATA 1003
+
+/**
+ * Only reported: the peer's Close had no code.
+ */
+#define WSTRAND_CLOSE_NO_STATUS 1005
+
+/**
+ * Only reported: the connection ended without a Close from the peer.
+ */
+#define WSTRAND_CLOSE_ABNORMAL 1006
+
+/**
+ * A message is not what its type says, such as text that is not UTF-8.
+ */
+#define WSTRAND_CLOSE_INVALID_PAYLOAD 1007
+
+/**
+ * A message breaks the end's policy.
+ */
+#define WSTRAND_CLOSE_POLICY_VIOLATION 1008
+
+/**
+ * A message is too big.
+ */
+#define WSTRAND_CLOSE_MESSAGE_TOO_BIG 1009
+
+/**
+ * The server met a condition that it did not expect.
+ */
+#define WSTRAND_CLOSE_INTERNAL_ERROR 1011
+
+/**
+ * The longest close reason, in bytes.
+ */
+#define WSTRAND_CLOSE_REASON_MAX 123
+
+/**
+ * The connection is being opened. No connection that a program sees is in this state.
+ */
+#define WSTRAND_CONNECTING 0
+
+/**
+ * Messages may be sent.
+ */
+#define WSTRAND_OPEN 1
+
+/**
+ * The closing handshake has begun, or the connection has failed.
+ */
+#define WSTRAND_CLOSING 2
+
+/**
+ * The connection has ended.
+ */
+#define WSTRAND_ENDED 3
+
+/**
+ * No logging.
+ */
+#define WSTRAND_LOG_OFF 0
+
+/**
+ * What should not happen, such as a bug.
+ */
+#define WSTRAND_LOG_ERROR 1
+
+/**
+ * What an operator may want to do something about, such as a lack of descriptors.
+ */
+#define WSTRAND_LOG_WARN 2
+
+/**
+ * What is worth knowing.
+ */
+#define WSTRAND_LOG_INFO 3
+
+/**
+ * What helps to find out, such as why a client was refused.
+ */
+#define WSTRAND_LOG_DEBUG 4
+
+/**
+ * Everything.
+ */
+#define WSTRAND_LOG_TRACE 5
+
+/**
+ * A WebSocket connection, of a client or of a server.
+ *
+ * Made by `wstrand_connect`, or by a server and lent to its callbacks. It is counted by reference:
+ * `wstrand_connect` and `wstrand_connection_retain` give the caller one reference each, and
+ * `wstrand_connection_free` takes one back. All functions may be called from any thread that has a
+ * reference, and inside callbacks; sending, receiving and closing go on at the same time.
+ */
+typedef struct wstrand_connection wstrand_connection;
+
+/**
+ * Why a call failed, in full.
+ *
+ * Made by functions whose last parameter is `wstrand_error **error`, where that is not NULL: they set
+ * `*error` to a new object on failure, which the caller frees with `wstrand_error_free`, and to NULL on
+ * success. The one that `on_error` gets belongs to the library. It does not change, so any number of
+ * threads may look at it.
+ */
+typedef struct wstrand_error wstrand_error;
+
+/**
+ * The functions that are called back, and the pointer that they get.
+ *
+ * Made by `wstrand_handler_new`, freed by `wstrand_handler_free`. `wstrand_connect` and
+ * `wstrand_server_new` copy it and hold on to its userdata, so it may be used again, changed and freed
+ * right after; `userdata_free` is called when the handler and everything that was made with it are gone.
+ *
+ * What every callback may rely on:
+ *
+ * - The callbacks of one connection come one at a time, all from that connection's own thread, which is
+ *   never the thread that called `wstrand_connect`. Those of different connections overlap.
+ * - Their order is `on_open`, then any number of `on_message`, `on_ping` and `on_pong`, then `on_error`
+ *   if the connection failed, then `on_close`, once; nothing comes after it.
+ * - No lock of the library's is held, so each may call every function of this header. One that takes
+ *   long holds up its own connection and no other.
+ * - What it gets by pointer lives until it returns, and `connection` at least as long; see
+ *   `wstrand_connection_retain`.
+ * - It returns. A callback must not leave by `longjmp` or `pthread_exit`; a C++ exception that leaves it
+ *   ends the process.
+ */
+typedef struct wstrand_handler wstrand_handler;
+
+/**
+ * Limits, deadlines, subprotocols and header fields, for clients and servers alike.
+ *
+ * Made by `wstrand_options_new`, freed by `wstrand_options_free`. `wstrand_connect` and
+ * `wstrand_server_new` copy what they need, so it may be used again, changed and freed right after.
+ * NULL stands for the defaults everywhere, and a new object has those defaults.
+ *
+ * The functions that change it return a code, which a program may ignore: what was refused is
+ * remembered, and `wstrand_connect` and `wstrand_server_new` then fail with WSTRAND_INVALID_ARGUMENT
+ * and a text that names it.
+ *
+ * Times are in milliseconds and at least 1; each is a deadline for the whole of what it names.
+ */
+typedef struct wstrand_options wstrand_options;
+
+/**
+ * What a client asked for: the request line and header fields of an opening handshake or of plain HTTP.
+ *
+ * Lent to `on_request` until it returns, and by `wstrand_connection_request` for as long as the connection
+ * lives. All its text lives as long as itself. It does not change, so any number of threads may look.
+ */
+typedef struct wstrand_request wstrand_request;
+
+/**
+ * What a server answers to a request; lent to `on_request` until that returns.
+ *
+ * Untouched, opening handshakes are accepted, and plain requests are refused with status 426.
+ * `wstrand_response_accept` and `wstrand_response_set_status` say otherwise; the last of them counts.
+ */
+typedef struct wstrand_response wstrand_response;
+
+/**
+ * A server, which runs each connection on its own thread.
+ *
+ * Made by `wstrand_server_new`, freed by `wstrand_server_free`; started once, by `wstrand_server_start` or
+ * `wstrand_server_run`. All functions may be called from any thread, and inside callbacks.
+ */
+typedef struct wstrand_server wstrand_server;
+
+/**
+ * A message that is sent in fragments as it is written (RFC 6455, section 5.4): one whose length is not
+ * known beforehand, or that is too long to hold.
+ *
+ * Made by `wstrand_connection_begin_message`, ended by `wstrand_writer_finish`, freed by
+ * `wstrand_writer_free`. It needs no reference to its connection.
+ */
+typedef struct wstrand_writer wstrand_writer;
+
+/**
+ * Gives back what `userdata` points to.
+ *
+ * Called exactly once for each pointer that was handed over together with this function, as the last
+ * thing that happens to that pointer; from whichever thread that is. May call every function but those
+ * on the handle that is going away.
+ */
+typedef void (*wstrand_free_fn)(void *userdata);
+
+/**
+ * The connection is open.
+ */
+typedef void (*wstrand_open_fn)(wstrand_connection *connection, void *userdata);
+
+/**
+ * A message came, whole, however many fragments it was sent in. `kind` is WSTRAND_TEXT, and the `size`
+ * bytes at `data` are UTF-8, or WSTRAND_BINARY. They are not terminated by a NUL, and are gone when the
+ * callback returns: print text with `printf("%.*s", (int)size, (const char *)data)`, and copy what is to
+ * be kept.
+ */
+typedef void (*wstrand_message_fn)(wstrand_connection *connection,
+                                   int kind,
+                                   const void *data,
+                                   size_t size,
+                                   void *userdata);
+
+/**
+ * A ping came, whose answer is on the way, or a pong: also those that answer the library's own pings, of
+ * 4 bytes. `size` is at most 125 (RFC 6455, section 5.5).
+ */
+typedef void (*wstrand_control_fn)(wstrand_connection *connection,
+                                   const void *data,
+                                   size_t size,
+                                   void *userdata);
+
+/**
+ * The connection has failed; `on_close` follows. `error` belongs to the library.
+ */
+typedef void (*wstrand_error_fn)(wstrand_connection *connection,
+                                 const wstrand_error *error,
+                                 void *userdata);
+
+/**
+ * The connection has ended, and nothing follows. `code` is the one that the peer's Close had; 1005 if it
+ * had none; 1006 if no Close came. `reason` is UTF-8 with a NUL behind it; `reason_size` tells its length
+ * in case there is a NUL in it. `was_clean` tells whether both sides have sent Close
+ * (RFC 6455, section 7.1).
+ */
+typedef void (*wstrand_close_fn)(wstrand_connection *connection,
+                                 uint16_t code,
+                                 const char *reason,
+                                 size_t reason_size,
+                                 bool was_clean,
+                                 void *userdata);
+
+/**
+ * A client sent a request to the server; see `wstrand_handler_set_on_request`. Both pointers live until
+ * the callback returns.
+ */
+typedef void (*wstrand_request_fn)(const wstrand_request *request,
+                                   wstrand_response *response,
+                                   void *userdata);
+
+/**
+ * A client has connected to the server, and this is the connection's own thread; see
+ * `wstrand_handler_set_on_connection`.
+ */
+typedef void (*wstrand_connection_fn)(wstrand_connection *connection, void *userdata);
+
+/**
+ * A line of the log: `level` is WSTRAND_LOG_ERROR to WSTRAND_LOG_TRACE, `target` is the part of the library
+ * that speaks, such as "wstrand", and `text` says what. Both live until the callback returns.
+ *
+ * It comes from whichever thread has something to say, from several at once too. No lock is held, and
+ * it may call every function of this header; what those log meanwhile is dropped.
+ */
+typedef void (*wstrand_log_fn)(int level, const char *target, const char *text, void *userdata);
+
+#ifdef __cplusplus
+extern "C" {
+#endif // __cplusplus
+
+/**
+ * Tells the version of the library that the program runs with, such as "0.1.0".
+ *
+ * The macros WSTRAND_VERSION_MAJOR, _MINOR and _PATCH are that of the header it was compiled with.
+ *
+ * Threads: any.
+ *
+ * @return Static text.
+ */
+const char *wstrand_version(void);
+
+/**
+ * Tells the ABI version of the library that the program runs with.
+ *
+ * A program that loads the library by itself compares it with WSTRAND_ABI_VERSION; others are kept
+ * from a wrong one by its name, libwstrand.so.N.
+ *
+ * Threads: any.
+ *
+ * @return The number.
+ */
+int wstrand_abi_version(void);
+
+/**
+ * Says what a code means.
+ *
+ * Threads: any.
+ *
+ * @return Static text in English, without a full stop; "unknown code" for what is none.
+ */
+const char *wstrand_strerror(int code);
+
+/**
+ * Tells the code, the same that the function returned.
+ *
+ * Threads: any.
+ *
+ * @return One of the constants; WSTRAND_OK if `error` is NULL.
+ */
+int wstrand_error_code(const wstrand_error *error);
+
+/**
+ * Tells everything in words, such as "connect: Connection refused (os error 111)".
+ *
+ * Threads: any.
+ *
+ * @return Text in English, without a full stop, that lives as long as `error`; "no error" if that is NULL.
+ */
+const char *wstrand_error_text(const wstrand_error *error);
+
+/**
+ * Tells what was being done: "resolve", "connect", "opening handshake", "receive", "send",
+ * "wait for room to send", "keepalive ping", "closing handshake", "bind", "accept", "start a thread".
+ *
+ * Threads: any.
+ *
+ * @return Static text; "" if there is nothing to tell, or `error` is NULL.
+ */
+const char *wstrand_error_phase(const wstrand_error *error);
+
+/**
+ * Tells the operating system's error number, as in `errno`.
+ *
+ * Threads: any.
+ *
+ * @return The number; 0 if there is none, or `error` is NULL.
+ */
+int wstrand_error_os_code(const wstrand_error *error);
+
+/**
+ * Tells the close code: for WSTRAND_PROTOCOL the one that the peer was sent, for WSTRAND_CLOSED and
+ * WSTRAND_LOST the one that the connection ended with (RFC 6455, section 7.4).
+ *
+ * Threads: any.
+ *
+ * @return The code; 0 if there is none, or `error` is NULL.
+ */
+uint16_t wstrand_error_close_code(const wstrand_error *error);
+
+/**
+ * Tells the HTTP status of a server that refused the opening handshake, such as 403.
+ *
+ * Threads: any.
+ *
+ * @return The status; 0 if the server did not answer with one, or `error` is NULL.
+ */
+int wstrand_error_http_status(const wstrand_error *error);
+
+/**
+ * Tells a header field of the answer that refused the opening handshake.
+ *
+ * Threads: any.
+ *
+ * @param name Upper and lower case are the same.
+ * @param index 0 for the field's first value, 1 for the second if it is repeated, and so on.
+ * @return Text that lives as long as `error`; NULL if there is no such field, or for NULL.
+ */
+const char *wstrand_error_http_header(const wstrand_error *error, const char *name, size_t index);
+
+/**
+ * Tells the body of the answer that refused the opening handshake, its first 4 KiB.
+ *
+ * Threads: any.
+ *
+ * @param size Where the number of bytes goes, 0 if there is no body. May be NULL.
+ * @return The bytes, and a NUL behind them, which live as long as `error`; NULL if there is no body, or
+ * `error` is NULL.
+ */
+const void *wstrand_error_http_body(const wstrand_error *error,
+                                    size_t *size);
+
+/**
+ * Frees an error object. NULL is fine.
+ *
+ * Threads: any, the last to use it. Not for the one that `on_error` gets.
+ */
+void wstrand_error_free(wstrand_error *error);
+
+/**
+ * Makes options that are all at their defaults.
+ *
+ * Threads: any. An options object is used by one thread at a time.
+ *
+ * @return The options, which the caller frees; never NULL but for a bug in the library.
+ */
+WSTRAND_NODISCARD wstrand_options *wstrand_options_new(void);
+
+/**
+ * Frees options. NULL is fine. What was made with them is not affected.
+ *
+ * Threads: any, the last to use them.
+ */
+void wstrand_options_free(wstrand_options *options);
+
+/**
+ * Adds a subprotocol (RFC 6455, section 1.9). A client offers them in this order; a server chooses the
+ * first of its own that the client offers. None by default.
+ *
+ * Threads: one at a time.
+ *
+ * @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT if it is not a token, or for NULL.
+ */
+int wstrand_options_add_subprotocol(wstrand_options *options,
+                                    const char *subprotocol);
+
+/**
+ * Adds a header field to a client's request, such as Authorization or Origin. Servers ignore it.
+ *
+ * Threads: one at a time.
+ *
+ * @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT if the name is not a token, the value has anything but
+ * printable ASCII (line ends above all), the handshake owns the field (Host, Upgrade, Sec-WebSocket-*), or
+ * for NULL.
+ */
+int wstrand_options_add_header(wstrand_options *options,
+                               const char *name,
+                               const char *value);
+
+/**
+ * Sets how long `wstrand_connect` may take: resolving the name, TCP and the opening handshake together.
+ * 20,000 ms by default. Servers ignore it.
+ *
+ * Threads: one at a time.
+ *
+ * @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT if `timeout_ms` is less than 1, or for NULL.
+ */
+int wstrand_options_set_connect_timeout_ms(wstrand_options *options,
+                                           int64_t timeout_ms);
+
+/**
+ * Sets how long a received message may be, in bytes, over all its fragments. A longer one fails the
+ * connection with code 1009. 16 MiB by default.
+ *
+ * Threads: one at a time.
+ *
+ * @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT for NULL.
+ */
+int wstrand_options_set_max_message_bytes(wstrand_options *options, size_t bytes);
+
+/**
+ * Sets how many fragments a received message may have. More fail the connection with code 1008.
+ * 131,072 by default.
+ *
+ * Threads: one at a time.
+ *
+ * @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT if it is 0, or for NULL.
+ */
+int wstrand_options_set_max_fragments(wstrand_options *options, size_t fragments);
+
+/**
+ * Sets how long the peer's HTTP head may be in the opening handshake, in bytes. 16 KiB by default.
+ *
+ * Threads: one at a time.
+ *
+ * @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT if it is 0, or for NULL.
+ */
+int wstrand_options_set_max_head_bytes(wstrand_options *options, size_t bytes);
+
+/**
+ * Sets how many bytes may wait to be sent on a connection. Above that, sending waits, and the functions
+ * that only try return WSTRAND_FULL. One message may always wait, however long it is. 1 MiB by default.
+ *
+ * Threads: one at a time.
+ *
+ * @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT if it is 0, or for NULL.
+ */
+int wstrand_options_set_max_buffered_bytes(wstrand_options *options,
+                                           size_t bytes);
+
+/**
+ * Sets how long one call that sends may wait for room, and then again how long until the operating system
+ * has taken the message, which it does as the peer takes what came before. 30,000 ms by default.
+ *
+ * Threads: one at a time.
+ *
+ * @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT if `timeout_ms` is less than 1, or for NULL.
+ */
+int wstrand_options_set_send_timeout_ms(wstrand_options *options,
+                                        int64_t timeout_ms);
+
+/**
+ * Sets how long the closing handshake may take, with what still waits to be sent before it; then the
+ * connection is cut. 5,000 ms by default.
+ *
+ * Threads: one at a time.
+ *
+ * @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT if `timeout_ms` is less than 1, or for NULL.
+ */
+int wstrand_options_set_close_timeout_ms(wstrand_options *options,
+                                         int64_t timeout_ms);
+
+/**
+ * Sets how often a ping is sent to see whether the peer is still there; 0 turns that off.
+ * 20,000 ms by default.
+ *
+ * The peer is judged only while a thread waits for its data: a program that is busy in a callback, or
+ * does not call `wstrand_connection_receive` for a while, is not taken for a dead peer.
+ *
+ * Threads: one at a time.
+ *
+ * @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT if `interval_ms` is negative, or for NULL.
+ */
+int wstrand_options_set_ping_interval_ms(wstrand_options *options,
+                                         int64_t interval_ms);
+
+/**
+ * Sets how long after a ping the peer may stay silent; any byte from it counts. Then the connection
+ * fails with WSTRAND_UNRESPONSIVE. 20,000 ms by default.
+ *
+ * Threads: one at a time.
+ *
+ * @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT if `timeout_ms` is less than 1, or for NULL.
+ */
+int wstrand_options_set_pong_timeout_ms(wstrand_options *options, int64_t timeout_ms);
+
+/**
+ * Lets web pages of this origin connect to a server, such as "https://example.com", besides those that
+ * the server's own host and port serve (RFC 6455, section 10.2). Clients ignore it.
+ *
+ * Threads: one at a time.
+ *
+ * @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT if it is not UTF-8, or for NULL. What is not an origin is
+ * refused by `wstrand_server_start` and `wstrand_server_run`.
+ */
+int wstrand_options_add_allowed_origin(wstrand_options *options,
+                                       const char *origin);
+
+/**
+ * Lets web pages of any origin connect to a server. Cookies are of no use to tell who the user is then:
+ * any page can make the user's browser connect with them (RFC 6455, section 10.2). Clients ignore it.
+ *
+ * Threads: one at a time.
+ *
+ * @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT for NULL.
+ */
+int wstrand_options_allow_any_origin(wstrand_options *options);
+
+/**
+ * Sets how many connections a server serves at once, opening handshakes included; clients beyond get
+ * HTTP status 503. 1,024 by default. Clients ignore it.
+ *
+ * Threads: one at a time.
+ *
+ * @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT for NULL.
+ */
+int wstrand_options_set_max_connections(wstrand_options *options,
+                                        size_t connections);
+
+/**
+ * Sets how long a client may take for the opening handshake with a server, from its connecting on.
+ * 10,000 ms by default. Clients ignore it.
+ *
+ * Threads: one at a time.
+ *
+ * @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT if `timeout_ms` is less than 1, or for NULL.
+ */
+int wstrand_options_set_handshake_timeout_ms(wstrand_options *options, int64_t timeout_ms);
+
+/**
+ * Sets the size of the stacks that a server's callbacks run on, in bytes. It is reserved, not used:
+ * memory is taken as a stack grows. 512 KiB by default. Clients ignore it; theirs have 2 MiB.
+ *
+ * Threads: one at a time.
+ *
+ * @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT for NULL.
+ */
+int wstrand_options_set_stack_bytes(wstrand_options *options, size_t bytes);
+
+/**
+ * Makes a handler without callbacks.
+ *
+ * Threads: any. A handler is used by one thread at a time.
+ *
+ * @param userdata Passed to every callback as it is. May be NULL.
+ * @param userdata_free Called once with `userdata` when the handler has been freed and everything that
+ * was made with it is gone: after the last callback, from the thread that lets go last. May be NULL.
+ * @return The handler, which the caller frees; never NULL but for a bug in the library.
+ */
+WSTRAND_NODISCARD
+wstrand_handler *wstrand_handler_new(void *userdata,
+                                     wstrand_free_fn userdata_free);
+
+/**
+ * Frees a handler. NULL is fine. Connections and servers that were made with it go on with its callbacks;
+ * if there are none any more, `userdata_free` is called inside this call.
+ *
+ * Threads: any, the last to use it.
+ */
+void wstrand_handler_free(wstrand_handler *handler);
+
+/**
+ * Sets what is called when a connection is open.
+ *
+ * Connections that exist already are not affected.
+ *
+ * Threads: one at a time.
+ *
+ * @param on_open NULL for none, the default.
+ * @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT if `handler` is NULL.
+ */
+int wstrand_handler_set_on_open(wstrand_handler *handler, wstrand_open_fn on_open);
+
+/**
+ * Sets what is called for every message.
+ *
+ * Connections that exist already are not affected.
+ *
+ * Threads: one at a time.
+ *
+ * @param on_message NULL for none, the default.
+ * @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT if `handler` is NULL.
+ */
+int wstrand_handler_set_on_message(wstrand_handler *handler, wstrand_message_fn on_message);
+
+/**
+ * Sets what is called for every ping of the peer's. They are answered without it.
+ *
+ * Connections that exist already are not affected.
+ *
+ * Threads: one at a time.
+ *
+ * @param on_ping NULL for none, the default.
+ * @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT if `handler` is NULL.
+ */
+int wstrand_handler_set_on_ping(wstrand_handler *handler, wstrand_control_fn on_ping);
+
+/**
+ * Sets what is called for every pong.
+ *
+ * Connections that exist already are not affected.
+ *
+ * Threads: one at a time.
+ *
+ * @param on_pong NULL for none, the default.
+ * @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT if `handler` is NULL.
+ */
+int wstrand_handler_set_on_pong(wstrand_handler *handler, wstrand_control_fn on_pong);
+
+/**
+ * Sets what is called when a connection fails, before `on_close`.
+ *
+ * Connections that exist already are not affected.
+ *
+ * Threads: one at a time.
+ *
+ * @param on_error NULL for none, the default.
+ * @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT if `handler` is NULL.
+ */
+int wstrand_handler_set_on_error(wstrand_handler *handler, wstrand_error_fn on_error);
+
+/**
+ * Sets what is called when a connection has ended, however that was.
+ *
+ * Connections that exist already are not affected.
+ *
+ * Threads: one at a time.
+ *
+ * @param on_close NULL for none, the default.
+ * @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT if `handler` is NULL.
+ */
+int wstrand_handler_set_on_close(wstrand_handler *handler, wstrand_close_fn on_close);
+
+/**
+ * Sets what decides over requests to a server: it may accept with a subprotocol and header fields, refuse,
+ * or answer plain HTTP such as a page or a health check. What is no proper request, and opening handshakes
+ * from pages of foreign origins, have been refused before. Clients ignore it.
+ *
+ * It runs on the connection's own thread, before there is a connection. If it does nothing to the
+ * response, opening handshakes are accepted, and plain requests are refused with status 426.
+ *
+ * Connections that exist already are not affected.
+ *
+ * Threads: one at a time.
+ *
+ * @param on_request NULL for none, the default.
+ * @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT if `handler` is NULL.
+ */
+int wstrand_handler_set_on_request(wstrand_handler *handler,
+                                   wstrand_request_fn on_request);
+
+/**
+ * Sets what is called for every connection to a server, on that connection's own thread and before
+ * `on_open`. Clients ignore it.
+ *
+ * Until it returns, it has the connection to itself: it may give it a userdata, and may receive in pull
+ * style, with `wstrand_connection_receive`, for as long as it likes. If the connection is open when it
+ * returns, it goes on with `on_open`, `on_message`, `on_ping` and `on_pong` if any of those is set, and is
+ * closed with code 1000 else. `on_close` comes in any case.
+ *
+ * Connections that exist already are not affected.
+ *
+ * Threads: one at a time.
+ *
+ * @param on_connection NULL for none, the default.
+ * @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT if `handler` is NULL.
+ */
+int wstrand_handler_set_on_connection(wstrand_handler *handler,
+                                      wstrand_connection_fn on_connection);
+
+/**
+ * Connects to a WebSocket server: resolves the name, connects, and does the opening handshake
+ * (RFC 6455, section 4.1).
+ *
+ * Blocks until the connection is open, for the connect timeout at the most: 20 s by default.
+ *
+ * With a handler, the connection's own thread receives and calls back from now on; `*connection` is set
+ * before the first callback begins. Without one, the program receives with
+ * `wstrand_connection_receive`; pings are answered, and deadlines kept, while it does.
+ *
+ * Threads: any.
+ *
+ * @param url "ws://host:port/path?query"; the port is 80 if there is none. "wss://" is not supported yet.
+ * @param options NULL for the defaults. May be freed right after.
+ * @param handler NULL to receive in pull style. May be freed right after.
+ * @param connection Where the connection goes, which the caller frees; NULL on failure.
+ * @param error Where the reason of a failure goes; NULL on success. May be NULL.
+ * @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT if the URL or an option cannot be used, or for NULL:
+ * nothing was sent; WSTRAND_IO or WSTRAND_TIMEOUT, with a phase; WSTRAND_HANDSHAKE if the server refused
+ * or does not speak WebSocket; WSTRAND_PANIC.
+ */
+WSTRAND_NODISCARD
+int wstrand_connect(const char *url,
+                    const wstrand_options *options,
+                    const wstrand_handler *handler,
+                    wstrand_connection **connection,
+                    wstrand_error **error);
+
+/**
+ * Sends a text message (RFC 6455, section 5.6).
+ *
+ * Messages go out whole and in the order of the calls, however many threads send. Blocks until the message
+ * is written, or queued behind what another thread is writing. Where more than `max_buffered_bytes` would
+ * be waiting, it first waits for room. Each of the two takes the send timeout at the most, 30 s by default.
+ *
+ * Inside a callback, where more received messages wait to be handed out, the message goes out together
+ * with the replies to those, or with `wstrand_connection_flush`.
+ *
+ * Threads: any, also several at once.
+ *
+ * @param text UTF-8, which needs no NUL at its end. NULL if `size` is 0. It is not needed after the call.
+ * @param size In bytes.
+ * @param error Where the reason of a failure goes; NULL on success. May be NULL.
+ * @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT if it is not UTF-8, or for NULL; WSTRAND_TIMEOUT if there
+ * was no room: nothing was sent; WSTRAND_CLOSED once either side has sent Close; else how the connection
+ * failed: WSTRAND_UNRESPONSIVE if the peer does not read, WSTRAND_LOST, WSTRAND_IO, WSTRAND_PROTOCOL,
+ * WSTRAND_OUT_OF_MEMORY, WSTRAND_PANIC.
+ */
+int wstrand_connection_send_text(wstrand_connection *connection,
+                                 const char *text,
+                                 size_t size,
+                                 wstrand_error **error);
+
+/**
+ * Sends a text message that ends in a NUL, which is not sent. As `wstrand_connection_send_text`.
+ *
+ * Threads: any, also several at once.
+ *
+ * @param text UTF-8 with a NUL at its end.
+ * @return As `wstrand_connection_send_text`.
+ */
+int wstrand_connection_send_string(wstrand_connection *connection,
+                                   const char *text,
+                                   wstrand_error **error);
+
+/**
+ * Sends a binary message. As `wstrand_connection_send_text`.
+ *
+ * Threads: any, also several at once.
+ *
+ * @param data NULL if `size` is 0. It is not needed after the call.
+ * @param size In bytes.
+ * @return As `wstrand_connection_send_text`.
+ */
+int wstrand_connection_send_binary(wstrand_connection *connection,
+                                   const void *data,
+                                   size_t size,
+                                   wstrand_error **error);
+
+/**
+ * Sends a text message if that needs no waiting. Never blocks: what the network does not take at once is
+ * copied and sent in the background.
+ *
+ * Threads: any, also several at once.
+ *
+ * @return WSTRAND_FULL if more than `max_buffered_bytes` would be waiting, or a message is being streamed:
+ * nothing was sent. Else as `wstrand_connection_send_text`, but for WSTRAND_TIMEOUT.
+ */
+int wstrand_connection_try_send_text(wstrand_connection *connection,
+                                     const char *text,
+                                     size_t size,
+                                     wstrand_error **error);
+
+/**
+ * Sends a binary message if that needs no waiting. As `wstrand_connection_try_send_text`.
+ *
+ * Threads: any, also several at once.
+ *
+ * @return As `wstrand_connection_try_send_text`.
+ */
+int wstrand_connection_try_send_binary(wstrand_connection *connection,
+                                       const void *data,
+                                       size_t size,
+                                       wstrand_error **error);
+
+/**
+ * Sends a ping of the program's own (RFC 6455, section 5.5.2); `on_pong` gets the answer. To keep the
+ * connection alive none is needed: see `wstrand_options_set_ping_interval_ms`.
+ *
+ * Blocks as `wstrand_connection_send_text` does.
+ *
+ * Threads: any, also several at once.
+ *
+ * @param data NULL if `size` is 0.
+ * @param size In bytes, 125 at the most.
+ * @return As `wstrand_connection_send_text`.
+ */
+int wstrand_connection_ping(wstrand_connection *connection,
+                            const void *data,
+                            size_t size,
+                            wstrand_error **error);
+
+/**
+ * Sends now what a callback has gathered; see `wstrand_connection_send_text`, as which it blocks.
+ *
+ * Threads: any; it makes a difference inside the connection's own callbacks.
+ *
+ * @return As `wstrand_connection_send_text`.
+ */
+int wstrand_connection_flush(wstrand_connection *connection, wstrand_error **error);
+
+/**
+ * Receives the next message, whole, of a connection without a handler, or inside `on_connection`.
+ *
+ * Blocks until it is whole, the connection ends, or the time has passed. Pings are answered meanwhile.
+ *
+ * `*data` is lent: it lives until the next call of this function or `wstrand_connection_wait_closed` for
+ * this connection, or until that is freed. Text is UTF-8; a NUL does not terminate it.
+ *
+ * Threads: one at a time. Others may send meanwhile.
+ *
+ * @param timeout_ms 0 not to wait at all, negative to wait for ever.
+ * @param kind Where WSTRAND_TEXT or WSTRAND_BINARY goes.
+ * @param data Where the pointer to the message goes, never NULL.
+ * @param size Where its length in bytes goes.
+ * @param error Where the reason of a failure goes; NULL on success. May be NULL.
+ * @return WSTRAND_OK; WSTRAND_TIMEOUT if no message became whole in time: nothing is lost, call again;
+ * WSTRAND_CLOSED if the connection has been closed cleanly, see `wstrand_connection_close_code`. Else how
+ * it failed, which every later call returns again: WSTRAND_LOST, WSTRAND_IO, WSTRAND_PROTOCOL,
+ * WSTRAND_UNRESPONSIVE, WSTRAND_OUT_OF_MEMORY. Misuse leaves it as it was: WSTRAND_INVALID_ARGUMENT for
+ * NULL, WSTRAND_INVALID_STATE if the connection has a handler, WSTRAND_BUSY while another thread
+ * receives. WSTRAND_PANIC.
+ */
+WSTRAND_NODISCARD
+int wstrand_connection_receive(wstrand_connection *connection,
+                               int64_t timeout_ms,
+                               int *kind,
+                               const void **data,
+                               size_t *size,
+                               wstrand_error **error);
+
+/**
+ * Starts the closing handshake (RFC 6455, section 7): Close goes out behind everything that was sent before.
+ *
+ * Never blocks. Messages go on being received until the peer answers, for the close timeout at the most;
+ * then come `on_close`, and WSTRAND_CLOSED from `wstrand_connection_receive`. If the connection is closing
+ * or has ended already, nothing happens.
+ *
+ * Threads: any.
+ *
+ * @param code 1000, or 3000 to 4999, as in the W3C WebSocket API.
+ * @param reason UTF-8 with a NUL at its end, of 123 bytes at the most; NULL for none.
+ * @param error Where the reason of a failure goes; NULL on success. May be NULL.
+ * @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT if the code or the reason may not be sent, or `connection` is
+ * NULL; WSTRAND_PANIC.
+ */
+int wstrand_connection_close(wstrand_connection *connection,
+                             uint16_t code,
+                             const char *reason,
+                             wstrand_error **error);
+
+/**
+ * Waits until the connection has ended, in whatever way: `wstrand_connection_was_clean` tells.
+ *
+ * It does not close: meant for after `wstrand_connection_close`, when the close timeout bounds it, or to
+ * wait for the peer to close. With a handler it waits until `on_close` has returned. Without one it
+ * receives, and throws away the messages that come.
+ *
+ * Threads: any; without a handler, one at a time that waits or receives.
+ *
+ * @param timeout_ms 0 not to wait at all, negative to wait for ever.
+ * @param error Where the reason of a failure goes; NULL on success. May be NULL.
+ * @return WSTRAND_OK if it has ended; WSTRAND_TIMEOUT if it has not yet; WSTRAND_WOULD_DEADLOCK inside its
+ * own callbacks, except `on_connection`, or if one of those waits for the callback that this is called
+ * in; WSTRAND_BUSY while another thread receives; WSTRAND_INVALID_ARGUMENT for NULL; WSTRAND_PANIC.
+ */
+int wstrand_connection_wait_closed(wstrand_connection *connection,
+                                   int64_t timeout_ms,
+                                   wstrand_error **error);
+
+/**
+ * Cuts the connection at once, the hard way: without a closing handshake, and what was not sent yet is
+ * lost. Whoever is blocked in it wakes; `on_close` reports code 1006.
+ *
+ * Never blocks. The handle stays, and is freed as ever.
+ *
+ * Threads: any.
+ *
+ * @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT for NULL; WSTRAND_PANIC.
+ */
+int wstrand_connection_shutdown(wstrand_connection *connection);
+
+/**
+ * Takes one more reference, so that the connection may be used after a callback has returned or from
+ * another thread.
+ *
+ * Threads: any.
+ *
+ * @return `connection`; NULL for NULL.
+ */
+wstrand_connection *wstrand_connection_retain(wstrand_connection *connection);
+
+/**
+ * Gives back one reference. NULL is fine.
+ *
+ * The last one of a client's connection closes it, with code 1000, if it is still open: no callback begins any
+ * more, not `on_close` either, and the closing handshake goes on in the background for the close timeout
+ * at the most. A server's connection goes on: close it with `wstrand_connection_close`.
+ *
+ * Blocks, where it is the last one of a client's connection, until the callback that is running has
+ * returned: after it nothing of the program's is used any more. It does not wait for that inside this
+ * connection's own callbacks, nor where two callbacks would wait for each other, each freeing the
+ * other's connection; what is left then goes when the callback returns.
+ *
+ * Threads: any.
+ */
+void wstrand_connection_free(wstrand_connection *connection);
+
+/**
+ * Gives the connection a pointer of the program's. The one that it had is given back first.
+ *
+ * Threads: any, but a thread that still uses the former pointer should not be surprised.
+ *
+ * @param userdata What `wstrand_connection_userdata` will return. May be NULL.
+ * @param userdata_free Called once with `userdata` when it is replaced, or when the connection has gone:
+ * it has ended, and all references to it are given back. May be NULL.
+ * @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT if `connection` is NULL: `userdata_free` is not called then.
+ */
+int wstrand_connection_set_userdata(wstrand_connection *connection,
+                                    void *userdata,
+                                    wstrand_free_fn userdata_free);
+
+/**
+ * Tells the pointer of `wstrand_connection_set_userdata`.
+ *
+ * Threads: any.
+ *
+ * @return The pointer; NULL if none was set, or for NULL.
+ */
+void *wstrand_connection_userdata(const wstrand_connection *connection);
+
+/**
+ * Tells how far the connection has come, as the W3C WebSocket API's `readyState`.
+ *
+ * Threads: any.
+ *
+ * @return WSTRAND_OPEN, WSTRAND_CLOSING or WSTRAND_ENDED, which is also for NULL.
+ */
+int wstrand_connection_ready_state(const wstrand_connection *connection);
+
+/**
+ * Tells how many bytes wait to be handed to the operating system, frame headers included.
+ *
+ * Threads: any.
+ *
+ * @return The number; 0 for NULL.
+ */
+size_t wstrand_connection_buffered_amount(const wstrand_connection *connection);
+
+/**
+ * Tells how long the peer took to answer the last of the library's own pings.
+ *
+ * Threads: any.
+ *
+ * @return Microseconds; 0 if none was answered yet, or for NULL.
+ */
+uint64_t wstrand_connection_round_trip_us(const wstrand_connection *connection);
+
+/**
+ * Tells the subprotocol that client and server have agreed on (RFC 6455, section 1.9).
+ *
+ * Threads: any.
+ *
+ * @return Text that lives as long as the connection; NULL if there is none, or for NULL.
+ */
+const char *wstrand_connection_subprotocol(const wstrand_connection *connection);
+
+/**
+ * Tells a header field of the peer's half of the opening handshake: of the server's answer on a client's
+ * connection, of the client's request on a server's.
+ *
+ * Threads: any.
+ *
+ * @param name Upper and lower case are the same.
+ * @param index 0 for the field's first value, 1 for the second if it is repeated, and so on.
+ * @return Text that lives as long as the connection; NULL if there is no such field, or for NULL.
+ */
+const char *wstrand_connection_header(const wstrand_connection *connection,
+                                      const char *name,
+                                      size_t index);
+
+/**
+ * Tells what the client asked for when it connected to the server: path, query, header fields.
+ *
+ * Threads: any.
+ *
+ * @return The request, which lives as long as the connection; NULL on a client's connection, or for NULL.
+ */
+const wstrand_request *wstrand_connection_request(const wstrand_connection *connection);
+
+/**
+ * Tells the peer's address, such as "192.0.2.1:51234" or "[2001:db8::1]:51234".
+ *
+ * Threads: any.
+ *
+ * @return Text that lives as long as the connection; NULL if it is not known, or for NULL.
+ */
+const char *wstrand_connection_peer_address(const wstrand_connection *connection);
+
+/**
+ * Tells the address of this end.
+ *
+ * Threads: any.
+ *
+ * @return Text that lives as long as the connection; NULL if it is not known, or for NULL.
+ */
+const char *wstrand_connection_local_address(const wstrand_connection *connection);
+
+/**
+ * Tells the close code that the connection ended with: the one that the peer's Close had; 1005 if it had
+ * none; 1006 if no Close came (RFC 6455, section 7.1.5).
+ *
+ * Threads: any.
+ *
+ * @return The code; 0 as long as the connection has not ended, and for NULL.
+ */
+uint16_t wstrand_connection_close_code(const wstrand_connection *connection);
+
+/**
+ * Tells the close reason that came with the close code.
+ *
+ * Threads: any.
+ *
+ * @param size Where its length in bytes goes, in case there is a NUL in it. May be NULL.
+ * @return UTF-8 with a NUL behind it, which lives as long as the connection; NULL as long as the connection
+ * has not ended, and for NULL.
+ */
+const char *wstrand_connection_close_reason(const wstrand_connection *connection,
+                                            size_t *size);
+
+/**
+ * Tells whether the connection ended with both sides having sent Close (RFC 6455, section 7.1.4).
+ *
+ * Threads: any.
+ *
+ * @return true if it did; false as long as it has not ended, and for NULL.
+ */
+bool wstrand_connection_was_clean(const wstrand_connection *connection);
+
+/**
+ * Begins a message that is sent as it is written. Until it is finished, other messages wait; pings and
+ * Close pass.
+ *
+ * Blocks until no other message is being streamed, for the send timeout at the most. A thread that
+ * streams a message and sends another one meanwhile waits for itself, until the send timeout.
+ *
+ * Threads: any.
+ *
+ * @param kind WSTRAND_TEXT or WSTRAND_BINARY.
+ * @param writer Where the writer goes, which the caller frees; NULL on failure.
+ * @param error Where the reason of a failure goes; NULL on success. May be NULL.
+ * @return As `wstrand_connection_send_text`.
+ */
+WSTRAND_NODISCARD
+int wstrand_connection_begin_message(wstrand_connection *connection,
+                                     int kind,
+                                     wstrand_writer **writer,
+                                     wstrand_error **error);
+
+/**
+ * Adds bytes to the message. They are collected up to 16 KiB, which go out as one fragment.
+ *
+ * Blocks as `wstrand_connection_send_text` does, for each fragment that fills up.
+ *
+ * If it fails, a part of the bytes may be gone already, so the message cannot go on: it is abandoned, as
+ * by `wstrand_writer_free`. Only misuse leaves it as it was: NULL, WSTRAND_BUSY.
+ *
+ * Threads: one at a time.
+ *
+ * @param data NULL if `size` is 0. It is not needed after the call.
+ * @param size In bytes.
+ * @param error Where the reason of a failure goes; NULL on success. May be NULL.
+ * @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT if the message is text and this is not, or for NULL;
+ * WSTRAND_INVALID_STATE once the message is finished or abandoned; WSTRAND_BUSY while another thread uses
+ * the writer; WSTRAND_UNRESPONSIVE if the peer does not read; else as `wstrand_connection_send_text`.
+ */
+int wstrand_writer_write(wstrand_writer *writer,
+                         const void *data,
+                         size_t size,
+                         wstrand_error **error);
+
+/**
+ * Sends what was written so far, without ending the message.
+ *
+ * Blocks as `wstrand_connection_send_text` does. If it fails, the message is abandoned.
+ *
+ * Threads: one at a time.
+ *
+ * @return As `wstrand_writer_write`.
+ */
+int wstrand_writer_flush(wstrand_writer *writer, wstrand_error **error);
+
+/**
+ * Sends what was written and ends the message. The writer is of no more use, and still to be freed.
+ *
+ * Blocks as `wstrand_connection_send_text` does. If it fails, the message is abandoned: also if it is text
+ * and ends inside a character, WSTRAND_INVALID_ARGUMENT.
+ *
+ * Threads: one at a time.
+ *
+ * @return As `wstrand_writer_write`.
+ */
+int wstrand_writer_finish(wstrand_writer *writer,
+                          wstrand_error **error);
+
+/**
+ * Frees a writer. NULL is fine. A message that was begun and is not finished cannot be taken back: its
+ * connection is closed with code 1011, unless nothing of it was sent yet.
+ *
+ * Never blocks.
+ *
+ * Threads: any, the last to use it.
+ */
+void wstrand_writer_free(wstrand_writer *writer);
+
+/**
+ * Makes a server and binds its address: clients can connect from now on, and wait until it is started.
+ *
+ * Blocks while a host name is resolved; an address needs no resolving.
+ *
+ * Threads: any.
+ *
+ * @param address "HOST:PORT" such as "127.0.0.1:9001", "[::1]:9001" or "localhost:9001"; "[::]:9001" for all
+ * addresses of the machine; a bare "9001" is on 127.0.0.1. Port 0 takes any free port.
+ * @param options NULL for the defaults. May be freed right after.
+ * @param handler What is called back. May be freed right after.
+ * @param server Where the server goes, which the caller frees; NULL on failure.
+ * @param error Where the reason of a failure goes; NULL on success. May be NULL.
+ * @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT if the address or an option cannot be used, or for NULL;
+ * WSTRAND_IO if the address cannot be bound; WSTRAND_PANIC.
+ */
+WSTRAND_NODISCARD
+int wstrand_server_new(const char *address,
+                       const wstrand_options *options,
+                       const wstrand_handler *handler,
+                       wstrand_server **server,
+                       wstrand_error **error);
+
+/**
+ * Frees a server. NULL is fine.
+ *
+ * If it has not been stopped, it is stopped the hard way: connections are sent code 1001 and cut at once.
+ * Call `wstrand_server_stop` before for an orderly end.
+ *
+ * Blocks until all callbacks have returned: after it nothing of the program's is used any more. Inside a
+ * callback it does not wait for that, but for a quarter of a second at the most, and the callbacks of its
+ * own connection go on to `on_close`.
+ *
+ * Threads: any, the last to use it; it need not have returned from `wstrand_server_run`.
+ */
+void wstrand_server_free(wstrand_server *server);
+
+/**
+ * Tells the address that the server is bound to, with the port that was found for port 0.
+ *
+ * Threads: any.
+ *
+ * @return Text such as "127.0.0.1:9001", which lives as long as the server; NULL for NULL.
+ */
+const char *wstrand_server_address(const wstrand_server *server);
+
+/**
+ * Tells the port that the server is bound to.
+ *
+ * Threads: any.
+ *
+ * @return The port; 0 for NULL.
+ */
+uint16_t wstrand_server_port(const wstrand_server *server);
+
+/**
+ * Serves in the background, on threads of the library's own.
+ *
+ * Does not block.
+ *
+ * Threads: any.
+ *
+ * @param error Where the reason of a failure goes; NULL on success. May be NULL.
+ * @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT if an option cannot be used, or for NULL;
+ * WSTRAND_INVALID_STATE if it was started before; WSTRAND_IO if no thread can be started; WSTRAND_PANIC.
+ */
+WSTRAND_NODISCARD
+int wstrand_server_start(wstrand_server *server,
+                         wstrand_error **error);
+
+/**
+ * Serves, with the calling thread to accept connections.
+ *
+ * Blocks until `wstrand_server_stop` or `wstrand_server_free` has done its work.
+ *
+ * Threads: any.
+ *
+ * @param error Where the reason of a failure goes; NULL on success. May be NULL.
+ * @return WSTRAND_OK once it was stopped; WSTRAND_INVALID_ARGUMENT if an option cannot be used, or for
+ * NULL; WSTRAND_INVALID_STATE if it was started before; WSTRAND_IO if the listening socket fails;
+ * WSTRAND_PANIC.
+ */
+WSTRAND_NODISCARD
+int wstrand_server_run(wstrand_server *server,
+                       wstrand_error **error);
+
+/**
+ * Stops a server: it accepts nobody any more, closes every connection with code 1001, waits until all have
+ * ended, and after `drain_ms` cuts those that are left. It cannot be started again.
+ *
+ * Blocks until then, a quarter of a second longer than `drain_ms` at the most. Inside a callback it does not
+ * wait for that callback's own connection, nor for those of others that are stopping the server. A second
+ * call waits like the first. Not to be called by a
+ * signal handler: have a thread wait for the signal, as examples/c/echo_server.c does.
+ *
+ * Threads: any.
+ *
+ * @param drain_ms 0 to cut at once, negative to wait for as long as it takes.
+ * @param busy Where the number of connections goes whose callbacks have not returned yet: 0 unless one
+ * takes longer. May be NULL.
+ * @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT if `server` is NULL; WSTRAND_PANIC.
+ */
+int wstrand_server_stop(wstrand_server *server,
+                        int64_t drain_ms,
+                        size_t *busy);
+
+/**
+ * Tells how many connections are being served, opening and closing handshakes included.
+ *
+ * Threads: any.
+ *
+ * @return The number; 0 for NULL.
+ */
+size_t wstrand_server_connection_count(const wstrand_server *server);
+
+/**
+ * Tells the method: "GET" for an opening handshake (RFC 6455, section 4.1).
+ *
+ * Threads: any.
+ *
+ * @return The method; NULL for NULL.
+ */
+const char *wstrand_request_method(const wstrand_request *request);
+
+/**
+ * Tells the path, such as "/chat", with percent encoding as it came.
+ *
+ * Threads: any.
+ *
+ * @return The path; NULL for NULL.
+ */
+const char *wstrand_request_path(const wstrand_request *request);
+
+/**
+ * Tells the query, what follows the first "?", with percent encoding as it came.
+ *
+ * Threads: any.
+ *
+ * @return The query; NULL if there is none, or for NULL.
+ */
+const char *wstrand_request_query(const wstrand_request *request);
+
+/**
+ * Tells the origin of the web page that connects, such as "https://example.com" (RFC 6455, section 10.2).
+ *
+ * Threads: any.
+ *
+ * @return The origin; NULL if no browser connects, or for NULL.
+ */
+const char *wstrand_request_origin(const wstrand_request *request);
+
+/**
+ * Tells the address of the client, or of the proxy before it, such as "192.0.2.1:51234".
+ *
+ * Threads: any.
+ *
+ * @return The address; NULL if it is not known, or for NULL.
+ */
+const char *wstrand_request_peer_address(const wstrand_request *request);
+
+/**
+ * Tells a header field.
+ *
+ * Threads: any.
+ *
+ * @param name Upper and lower case are the same.
+ * @param index 0 for the field's first value, 1 for the second if it is repeated, and so on.
+ * @return The value; NULL if there is no such field, or for NULL.
+ */
+const char *wstrand_request_header(const wstrand_request *request, const char *name, size_t index);
+
+/**
+ * Tells a subprotocol that the client offers, in its order of preference.
+ *
+ * Threads: any.
+ *
+ * @param index 0 for the first.
+ * @return The subprotocol; NULL if it offers no more, or for NULL.
+ */
+const char *wstrand_request_subprotocol(const wstrand_request *request, size_t index);
+
+/**
+ * Tells whether this is an opening handshake, rather than plain HTTP.
+ *
+ * Threads: any.
+ *
+ * @return true if it asks for WebSocket; false for NULL.
+ */
+bool wstrand_request_is_upgrade(const wstrand_request *request);
+
+/**
+ * Accepts the opening handshake. A plain request is refused all the same.
+ *
+ * Threads: that of `on_request`.
+ *
+ * @param subprotocol One that the client offers, see `wstrand_request_subprotocol`: with another it gets
+ * status 500. NULL for the first of the server's own that it offers, if there is one.
+ * @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT if the subprotocol is not a token, or `response` is NULL;
+ * WSTRAND_PANIC.
+ */
+int wstrand_response_accept(wstrand_response *response,
+                            const char *subprotocol);
+
+/**
+ * Answers with plain HTTP of this status: a page, a health check, a refusal. The connection is closed after
+ * it.
+ *
+ * Threads: that of `on_request`.
+ *
+ * @param status 200 to 599.
+ * @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT for another status, or if `response` is NULL; WSTRAND_PANIC.
+ */
+int wstrand_response_set_status(wstrand_response *response,
+                                int status);
+
+/**
+ * Adds a header field to the answer, whichever it is.
+ *
+ * Threads: that of `on_request`.
+ *
+ * @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT if the name is not a token, the value has anything but
+ * printable ASCII (line ends above all), the library owns the field (Connection, Content-Length,
+ * Sec-WebSocket-*), or for NULL; WSTRAND_PANIC.
+ */
+int wstrand_response_add_header(wstrand_response *response,
+                                const char *name,
+                                const char *value);
+
+/**
+ * Sets the body of a plain answer, whose status is 200 if none was set.
+ *
+ * Threads: that of `on_request`.
+ *
+ * @param content_type Such as "text/html; charset=utf-8"; NULL for none.
+ * @param data Copied. NULL if `size` is 0.
+ * @param size In bytes.
+ * @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT if the content type may not stand in a header field, or for
+ * NULL; WSTRAND_PANIC.
+ */
+int wstrand_response_set_body(wstrand_response *response,
+                              const char *content_type,
+                              const void *data,
+                              size_t size);
+
+/**
+ * Sets what is called for every line of the log, for the whole process. By default there is none.
+ *
+ * Does not block. The callback before may still be running on other threads for a moment; its
+ * `userdata_free` is called after that.
+ *
+ * Threads: any.
+ *
+ * @param log NULL for none.
+ * @param max_level The finest level to be told of; WSTRAND_LOG_OFF for nothing.
+ * @param userdata Passed to every call as it is. May be NULL.
+ * @param userdata_free Called once with `userdata`, after the last call of `log`. May be NULL.
+ * @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT if the level is none, WSTRAND_INVALID_STATE if a Rust
+ * program around the library has a logger of its own: `userdata_free` is not called then.
+ */
+int wstrand_set_log(wstrand_log_fn log,
+                    int max_level,
+                    void *userdata,
+                    wstrand_free_fn userdata_free);
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif  // __cplusplus
+
+#endif  /* WSTRAND_H */

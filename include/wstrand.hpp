@@ -1,0 +1,1182 @@
+/*
+ * wstrand for C++17: WebSocket (RFC 6455) for programs that block. Header-only, over wstrand.h.
+ *
+ * Hello world:
+ *
+ *     #include <iostream>
+ *     #include <wstrand.hpp>
+ *
+ *     int main()
+ *     {
+ *         wstrand::connection ws = wstrand::connect("ws://127.0.0.1:9001/");
+ *         ws.send("hello");
+ *         std::cout << ws.receive().value().text() << '\n';
+ *     }
+ *
+ *     c++ -std=c++17 hello.cpp $(pkg-config --cflags --libs wstrand) -o hello
+ *
+ * What wstrand.h says of the C functions holds here: what blocks and until when, deadlines and defaults,
+ * threads, the order of events. This header adds:
+ *
+ * - Objects that own are moved, not copied, and free what they own. A moved-from one may be assigned to
+ *   and destroyed; to its other functions it is a NULL handle, which they answer with an error.
+ * - A function that can fail throws wstrand::error. Each has a noexcept overload with a last parameter
+ *   `error &`, which is set to what went wrong, or cleared. Only those exist under -fno-exceptions.
+ * - Callbacks may throw: see wstrand::handler.
+ * - Durations are std::chrono's; a timeout that is negative is over, as in std. To wait for ever, leave it
+ *   out.
+ * - Text goes in as std::string_view and comes out as one that lives as long as the C text that it shows.
+ *   Where the C function takes text that ends in a NUL, text with a NUL inside is refused.
+ * - `get()` tells the C handle, for what is missing here.
+ *
+ * What cannot be allocated in these few lines themselves (a copy of a URL) ends the process where the
+ * function is noexcept.
+ */
+
+#ifndef WSTRAND_HPP
+#define WSTRAND_HPP
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <iterator>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+
+#include "wstrand.h"
+
+#if defined(__cpp_exceptions) || defined(_CPPUNWIND)
+# define WSTRAND_EXCEPTIONS 1
+#else
+# define WSTRAND_EXCEPTIONS 0
+#endif
+
+namespace wstrand {
+
+static_assert(WSTRAND_VERSION_MAJOR == 0 && WSTRAND_VERSION_MINOR == 1,
+              "wstrand.hpp and wstrand.h come from different versions");
+
+/** Tells the version of the library that the program runs with, such as "0.1.0". */
+inline std::string_view version() noexcept { return wstrand_version(); }
+
+/** What a message is made of. */
+enum class message_kind : int {
+    text = WSTRAND_TEXT,
+    binary = WSTRAND_BINARY,
+};
+
+/** How far a connection has come, as the W3C WebSocket API's `readyState`. */
+enum class ready_state : int {
+    connecting = WSTRAND_CONNECTING,
+    open = WSTRAND_OPEN,
+    closing = WSTRAND_CLOSING,
+    ended = WSTRAND_ENDED,
+};
+
+class connection;
+class error;
+struct handler;
+
+namespace detail {
+
+template <typename T, void (*Free)(T *)>
+struct deleter {
+    void operator()(T *handle) const noexcept { Free(handle); }
+};
+
+template <typename T, void (*Free)(T *)>
+using owned = std::unique_ptr<T, deleter<T, Free>>;
+
+inline std::string_view view(const char *text) noexcept
+{
+    return text != nullptr ? std::string_view(text) : std::string_view();
+}
+
+inline std::optional<std::string_view> optional_view(const char *text) noexcept
+{
+    if (text == nullptr)
+        return std::nullopt;
+    return std::string_view(text);
+}
+
+/* Text for a C function. A NUL inside would cut it short: what has one becomes a text that no function
+   with such a parameter takes. */
+inline std::string c_text(std::string_view text)
+{
+    return text.find('\0') == std::string_view::npos ? std::string(text) : std::string("\n");
+}
+
+/* A duration as the C functions take it, to which a negative one means to wait for ever. */
+inline std::int64_t count(std::chrono::milliseconds timeout) noexcept
+{
+    return timeout.count() < 0 ? 0 : static_cast<std::int64_t>(timeout.count());
+}
+
+class state;
+
+} // namespace detail
+
+/**
+ * Why a call failed, or that it did not. Copies share what they tell.
+ */
+class error : public std::exception {
+public:
+    /** No error. */
+    error() noexcept = default;
+
+    /** What a C function returned and, if there is such a thing, the object that it made, which is taken over. */
+    explicit error(int code, wstrand_error *details = nullptr) noexcept : code_(code), handle_(details)
+    {
+        if (details == nullptr)
+            return;
+        owner_ = std::shared_ptr<wstrand_error>(details, wstrand_error_free);
+        tell(details);
+        text_ = wstrand_error_text(details);
+    }
+
+    /** Copies an object that somebody else owns, all but the HTTP answer. */
+    static error copy(const wstrand_error *lent)
+    {
+        error copied(wstrand_error_code(lent));
+        copied.tell(lent);
+        const auto text = std::make_shared<const std::string>(wstrand_error_text(lent));
+        copied.text_ = text->c_str();
+        copied.owner_ = text;
+        return copied;
+    }
+
+    /** Tells whether something failed. */
+    explicit operator bool() const noexcept { return code_ != WSTRAND_OK; }
+
+    /** Tells the code, such as WSTRAND_TIMEOUT; WSTRAND_OK for none. */
+    int code() const noexcept { return code_; }
+
+    /** Tells everything in words, such as "connect: Connection refused (os error 111)". */
+    const char *what() const noexcept override
+    {
+        return text_ != nullptr ? text_ : wstrand_strerror(code_);
+    }
+
+    /** Tells what was being done, such as "opening handshake"; "" if there is nothing to tell. */
+    std::string_view phase() const noexcept { return phase_; }
+
+    /** Tells the operating system's error number; 0 if there is none. */
+    int os_code() const noexcept { return os_code_; }
+
+    /** Tells the close code that the connection ended with or that the peer was sent; 0 if there is none. */
+    std::uint16_t close_code() const noexcept { return close_code_; }
+
+    /** Tells the HTTP status of a server that refused; 0 if it did not answer with one. */
+    int http_status() const noexcept { return wstrand_error_http_status(get()); }
+
+    /** Tells a header field of the answer that refused. */
+    std::optional<std::string_view> http_header(std::string_view name, std::size_t index = 0) const
+    {
+        return detail::optional_view(
+            wstrand_error_http_header(get(), detail::c_text(name).c_str(), index));
+    }
+
+    /** Tells the body of the answer that refused, its first 4 KiB. */
+    std::string_view http_body() const noexcept
+    {
+        std::size_t size = 0;
+        const void *body = wstrand_error_http_body(get(), &size);
+        return body != nullptr ? std::string_view(static_cast<const char *>(body), size)
+                               : std::string_view();
+    }
+
+    /** The C object, which lives as long as any copy of this; NULL if there is none. */
+    const wstrand_error *get() const noexcept { return handle_; }
+
+private:
+    void tell(const wstrand_error *details) noexcept
+    {
+        phase_ = wstrand_error_phase(details);
+        os_code_ = wstrand_error_os_code(details);
+        close_code_ = wstrand_error_close_code(details);
+    }
+
+    int code_ = WSTRAND_OK;
+    int os_code_ = 0;
+    std::uint16_t close_code_ = 0;
+    const char *phase_ = "";
+    const char *text_ = nullptr;
+    const wstrand_error *handle_ = nullptr;
+    std::shared_ptr<const void> owner_; // of the text and the object
+};
+
+namespace detail {
+
+#if WSTRAND_EXCEPTIONS
+/* Calls what takes a last `error &`, and throws what that came to. */
+template <typename Call>
+auto throwing(Call call)
+{
+    error failure;
+    if constexpr (std::is_void_v<decltype(call(failure))>) {
+        call(failure);
+        if (failure)
+            throw failure;
+    } else {
+        auto result = call(failure);
+        if (failure)
+            throw failure;
+        return result;
+    }
+}
+#endif
+
+/* Calls a C function with its last parameter; tells whether it worked. */
+template <typename Call>
+bool succeeds(error &failure, Call call)
+{
+    wstrand_error *details = nullptr;
+    const int code = call(&details);
+    failure = error(code, details);
+    return code == WSTRAND_OK;
+}
+
+} // namespace detail
+
+/** Bytes that somebody else owns: of a pointer and a size, or of whatever holds bytes in a row. */
+class byte_view {
+public:
+    byte_view() noexcept = default;
+    byte_view(const void *data, std::size_t size) noexcept : data_(data), size_(size) {}
+
+    /** Of a container: std::vector, std::array, std::string, std::span, a message, an array. */
+    template <typename Container, typename Element = decltype(*std::data(std::declval<const Container &>())),
+              typename = std::enable_if_t<sizeof(Element) == 1>>
+    byte_view(const Container &bytes) noexcept : byte_view(std::data(bytes), std::size(bytes))
+    {
+    }
+
+    const void *data() const noexcept { return data_; }
+    std::size_t size() const noexcept { return size_; }
+
+private:
+    const void *data_ = nullptr;
+    std::size_t size_ = 0;
+};
+
+/**
+ * A message that was received, lent: until the callback returns that got it, or until the connection is
+ * received from again, waited for or freed. A copy of it is lent for as long; copy `text()` or the bytes.
+ */
+class message {
+public:
+    message(message_kind kind, const void *data, std::size_t size) noexcept
+        : kind_(kind), data_(static_cast<const std::byte *>(data)), size_(size)
+    {
+    }
+
+    message_kind kind() const noexcept { return kind_; }
+    bool is_text() const noexcept { return kind_ == message_kind::text; }
+
+    /** Tells the content as text: UTF-8 if the message is text, else any bytes. */
+    std::string_view text() const noexcept
+    {
+        return {reinterpret_cast<const char *>(data_), size_};
+    }
+
+    const std::byte *data() const noexcept { return data_; }
+    std::size_t size() const noexcept { return size_; }
+    const std::byte *begin() const noexcept { return data_; }
+    const std::byte *end() const noexcept { return data_ + size_; }
+
+private:
+    message_kind kind_;
+    const std::byte *data_;
+    std::size_t size_;
+};
+
+/** What `receive` with a timeout came to: a message, or the time was over, or the connection is closed. */
+class received {
+public:
+    /** No message: the connection was closed cleanly, or the call failed. */
+    received() noexcept = default;
+    received(const message &got) noexcept : message_(got) {}
+
+    /** No message yet. */
+    static received timeout() noexcept
+    {
+        received nothing;
+        nothing.timed_out_ = true;
+        return nothing;
+    }
+
+    /** Tells whether there is a message. */
+    explicit operator bool() const noexcept { return message_.has_value(); }
+    bool has_value() const noexcept { return message_.has_value(); }
+
+    /** Tells whether no message became whole in time: call again. */
+    bool timed_out() const noexcept { return timed_out_; }
+
+    /** The message; there must be one. */
+    const message &operator*() const noexcept { return *message_; }
+    const message *operator->() const noexcept { return &*message_; }
+
+#if WSTRAND_EXCEPTIONS
+    /** The message; throws std::bad_optional_access if there is none. */
+    const message &value() const { return message_.value(); }
+#endif
+
+private:
+    std::optional<message> message_;
+    bool timed_out_ = false;
+};
+
+/**
+ * Limits, deadlines, subprotocols and header fields, for clients and servers alike; see wstrand_options.
+ *
+ * The setters do not fail: `connect` and `listen` say which value cannot be used, with
+ * WSTRAND_INVALID_ARGUMENT. Each returns the object: `options().subprotocol("a").ping_interval(5s)`.
+ */
+class options {
+public:
+    options() noexcept : handle_(wstrand_options_new()) {}
+
+    options &add_subprotocol(std::string_view subprotocol)
+    {
+        wstrand_options_add_subprotocol(get(), detail::c_text(subprotocol).c_str());
+        return *this;
+    }
+    options &add_header(std::string_view name, std::string_view value)
+    {
+        wstrand_options_add_header(get(), detail::c_text(name).c_str(), detail::c_text(value).c_str());
+        return *this;
+    }
+    options &connect_timeout(std::chrono::milliseconds timeout) noexcept
+    {
+        wstrand_options_set_connect_timeout_ms(get(), timeout.count());
+        return *this;
+    }
+    options &max_message_bytes(std::size_t bytes) noexcept
+    {
+        wstrand_options_set_max_message_bytes(get(), bytes);
+        return *this;
+    }
+    options &max_fragments(std::size_t fragments) noexcept
+    {
+        wstrand_options_set_max_fragments(get(), fragments);
+        return *this;
+    }
+    options &max_head_bytes(std::size_t bytes) noexcept
+    {
+        wstrand_options_set_max_head_bytes(get(), bytes);
+        return *this;
+    }
+    options &max_buffered_bytes(std::size_t bytes) noexcept
+    {
+        wstrand_options_set_max_buffered_bytes(get(), bytes);
+        return *this;
+    }
+    options &send_timeout(std::chrono::milliseconds timeout) noexcept
+    {
+        wstrand_options_set_send_timeout_ms(get(), timeout.count());
+        return *this;
+    }
+    options &close_timeout(std::chrono::milliseconds timeout) noexcept
+    {
+        wstrand_options_set_close_timeout_ms(get(), timeout.count());
+        return *this;
+    }
+    /** 0 turns pings off. */
+    options &ping_interval(std::chrono::milliseconds interval) noexcept
+    {
+        wstrand_options_set_ping_interval_ms(get(), interval.count());
+        return *this;
+    }
+    options &pong_timeout(std::chrono::milliseconds timeout) noexcept
+    {
+        wstrand_options_set_pong_timeout_ms(get(), timeout.count());
+        return *this;
+    }
+    /** Servers only, as what follows. */
+    options &add_allowed_origin(std::string_view origin)
+    {
+        wstrand_options_add_allowed_origin(get(), detail::c_text(origin).c_str());
+        return *this;
+    }
+    options &allow_any_origin() noexcept
+    {
+        wstrand_options_allow_any_origin(get());
+        return *this;
+    }
+    options &max_connections(std::size_t connections) noexcept
+    {
+        wstrand_options_set_max_connections(get(), connections);
+        return *this;
+    }
+    options &handshake_timeout(std::chrono::milliseconds timeout) noexcept
+    {
+        wstrand_options_set_handshake_timeout_ms(get(), timeout.count());
+        return *this;
+    }
+    options &stack_bytes(std::size_t bytes) noexcept
+    {
+        wstrand_options_set_stack_bytes(get(), bytes);
+        return *this;
+    }
+
+    wstrand_options *get() const noexcept { return handle_.get(); }
+
+private:
+    detail::owned<wstrand_options, wstrand_options_free> handle_;
+};
+
+/** What a client asked for, lent to `on_request`; see wstrand_request. */
+class request {
+public:
+    explicit request(const wstrand_request *handle) noexcept : handle_(handle) {}
+
+    std::string_view method() const noexcept { return detail::view(wstrand_request_method(handle_)); }
+    std::string_view path() const noexcept { return detail::view(wstrand_request_path(handle_)); }
+    std::optional<std::string_view> query() const noexcept
+    {
+        return detail::optional_view(wstrand_request_query(handle_));
+    }
+    std::optional<std::string_view> origin() const noexcept
+    {
+        return detail::optional_view(wstrand_request_origin(handle_));
+    }
+    std::string_view peer_address() const noexcept
+    {
+        return detail::view(wstrand_request_peer_address(handle_));
+    }
+    std::optional<std::string_view> header(std::string_view name, std::size_t index = 0) const
+    {
+        return detail::optional_view(
+            wstrand_request_header(handle_, detail::c_text(name).c_str(), index));
+    }
+    /** Tells a subprotocol that the client offers, in its order of preference. */
+    std::optional<std::string_view> subprotocol(std::size_t index) const noexcept
+    {
+        return detail::optional_view(wstrand_request_subprotocol(handle_, index));
+    }
+    /** Tells whether this is an opening handshake, rather than plain HTTP. */
+    bool is_upgrade() const noexcept { return wstrand_request_is_upgrade(handle_); }
+
+    const wstrand_request *get() const noexcept { return handle_; }
+
+private:
+    const wstrand_request *handle_;
+};
+
+/** What a server answers, lent to `on_request`; see wstrand_response. */
+class response {
+public:
+    explicit response(wstrand_response *handle) noexcept : handle_(handle) {}
+
+    /** Accepts, with the first of the server's own subprotocols that the client offers. */
+    void accept(error &failure) noexcept { failure = error(wstrand_response_accept(handle_, nullptr)); }
+    /** Accepts with this subprotocol, which the client offers. */
+    void accept(std::string_view subprotocol, error &failure) noexcept
+    {
+        failure = error(wstrand_response_accept(handle_, detail::c_text(subprotocol).c_str()));
+    }
+    /** Answers with plain HTTP of this status, 200 to 599. */
+    void set_status(int status, error &failure) noexcept
+    {
+        failure = error(wstrand_response_set_status(handle_, status));
+    }
+    void add_header(std::string_view name, std::string_view value, error &failure) noexcept
+    {
+        failure = error(wstrand_response_add_header(handle_, detail::c_text(name).c_str(),
+                                                    detail::c_text(value).c_str()));
+    }
+    /** Sets the body of a plain answer, whose status is 200 if none was set. */
+    void set_body(std::string_view content_type, byte_view body, error &failure) noexcept
+    {
+        failure = error(wstrand_response_set_body(handle_, detail::c_text(content_type).c_str(),
+                                                  body.data(), body.size()));
+    }
+
+#if WSTRAND_EXCEPTIONS
+    void accept()
+    {
+        detail::throwing([&](error &failure) { accept(failure); });
+    }
+    void accept(std::string_view subprotocol)
+    {
+        detail::throwing([&](error &failure) { accept(subprotocol, failure); });
+    }
+    void set_status(int status)
+    {
+        detail::throwing([&](error &failure) { set_status(status, failure); });
+    }
+    void add_header(std::string_view name, std::string_view value)
+    {
+        detail::throwing([&](error &failure) { add_header(name, value, failure); });
+    }
+    void set_body(std::string_view content_type, byte_view body)
+    {
+        detail::throwing([&](error &failure) { set_body(content_type, body, failure); });
+    }
+#endif
+
+    wstrand_response *get() const noexcept { return handle_; }
+
+private:
+    wstrand_response *handle_;
+};
+
+/**
+ * A connection that somebody else owns, as callbacks get it: it is to `connection` what std::string_view
+ * is to std::string. `share()` makes one that owns.
+ *
+ * Any number of threads use a connection at once; one of them receives.
+ */
+class connection_ref {
+public:
+    explicit connection_ref(wstrand_connection *handle) noexcept : handle_(handle) {}
+
+    /** Sends a text message. Blocks while there is no room, for the send timeout at the most. */
+    void send(std::string_view text, error &failure) noexcept
+    {
+        detail::succeeds(failure, [&](wstrand_error **details) {
+            return wstrand_connection_send_text(handle_, text.data(), text.size(), details);
+        });
+    }
+
+    /** Sends a binary message: `send_binary(container)` or `send_binary({data, size})`. As `send`. */
+    void send_binary(byte_view bytes, error &failure) noexcept
+    {
+        detail::succeeds(failure, [&](wstrand_error **details) {
+            return wstrand_connection_send_binary(handle_, bytes.data(), bytes.size(), details);
+        });
+    }
+
+    /** Sends what was received, as the kind that it is. */
+    void send(const message &copied, error &failure) noexcept
+    {
+        if (copied.is_text())
+            send(copied.text(), failure);
+        else
+            send_binary(copied, failure);
+    }
+
+    /** Sends a ping with up to 125 bytes; `on_pong` gets the answer. As `send`. */
+    void ping(byte_view bytes, error &failure) noexcept
+    {
+        detail::succeeds(failure, [&](wstrand_error **details) {
+            return wstrand_connection_ping(handle_, bytes.data(), bytes.size(), details);
+        });
+    }
+
+    /**
+     * Receives the next message, of a connection without a handler or inside `on_connection`. Blocks until
+     * there is one; nothing once the connection has been closed cleanly, or with `failure` set.
+     */
+    std::optional<message> receive(error &failure) noexcept
+    {
+        const received result = receive_ms(-1, failure);
+        return result ? std::optional<message>(*result) : std::nullopt;
+    }
+
+    /** Receives as `receive` does, but waits no longer than this. That the time is over is no error. */
+    received receive(std::chrono::milliseconds timeout, error &failure) noexcept
+    {
+        return receive_ms(detail::count(timeout), failure);
+    }
+
+    /** Starts the closing handshake. Never blocks. `code` is 1000 or 3000 to 4999. */
+    void close(std::uint16_t code, std::string_view reason, error &failure) noexcept
+    {
+        if (reason.find('\0') != std::string_view::npos) {
+            failure = error(WSTRAND_INVALID_ARGUMENT);
+            return;
+        }
+        detail::succeeds(failure, [&](wstrand_error **details) {
+            return wstrand_connection_close(handle_, code, std::string(reason).c_str(), details);
+        });
+    }
+
+    /** Cuts the connection at once, without a closing handshake. */
+    void shutdown() noexcept { wstrand_connection_shutdown(handle_); }
+
+#if WSTRAND_EXCEPTIONS
+    void send(std::string_view text)
+    {
+        detail::throwing([&](error &failure) { send(text, failure); });
+    }
+    void send(const message &copied)
+    {
+        detail::throwing([&](error &failure) { send(copied, failure); });
+    }
+    void send_binary(byte_view bytes)
+    {
+        detail::throwing([&](error &failure) { send_binary(bytes, failure); });
+    }
+    void ping(byte_view bytes = {})
+    {
+        detail::throwing([&](error &failure) { ping(bytes, failure); });
+    }
+    std::optional<message> receive()
+    {
+        return detail::throwing([&](error &failure) { return receive(failure); });
+    }
+    received receive(std::chrono::milliseconds timeout)
+    {
+        return detail::throwing([&](error &failure) { return receive(timeout, failure); });
+    }
+    void close(std::uint16_t code = WSTRAND_CLOSE_NORMAL, std::string_view reason = {})
+    {
+        detail::throwing([&](error &failure) { close(code, reason, failure); });
+    }
+#endif
+
+    /** Tells how far the connection has come. */
+    wstrand::ready_state ready_state() const noexcept
+    {
+        return static_cast<wstrand::ready_state>(wstrand_connection_ready_state(handle_));
+    }
+
+    /** Tells how many bytes wait to be handed to the operating system. */
+    std::size_t buffered_amount() const noexcept
+    {
+        return wstrand_connection_buffered_amount(handle_);
+    }
+
+    /** Tells how long the peer took to answer the last keepalive ping; 0 if none was answered yet. */
+    std::chrono::microseconds round_trip() const noexcept
+    {
+        return std::chrono::microseconds(
+            static_cast<std::int64_t>(wstrand_connection_round_trip_us(handle_)));
+    }
+
+    /** Tells the subprotocol that both sides have agreed on; "" for none. */
+    std::string_view subprotocol() const noexcept
+    {
+        return detail::view(wstrand_connection_subprotocol(handle_));
+    }
+
+    /** Tells a header field of the peer's half of the opening handshake. */
+    std::optional<std::string_view> header(std::string_view name, std::size_t index = 0) const
+    {
+        return detail::optional_view(
+            wstrand_connection_header(handle_, detail::c_text(name).c_str(), index));
+    }
+
+    /** Tells what the client asked for; only on a server's connection. */
+    wstrand::request request() const noexcept
+    {
+        return wstrand::request(wstrand_connection_request(handle_));
+    }
+
+    /** Tells the peer's address, such as "192.0.2.1:51234"; "" if it is not known. */
+    std::string_view peer_address() const noexcept
+    {
+        return detail::view(wstrand_connection_peer_address(handle_));
+    }
+
+    /** Tells the address of this end. */
+    std::string_view local_address() const noexcept
+    {
+        return detail::view(wstrand_connection_local_address(handle_));
+    }
+
+    /** Tells the close code that the connection ended with; 0 as long as it has not ended. */
+    std::uint16_t close_code() const noexcept { return wstrand_connection_close_code(handle_); }
+
+    /** Tells the close reason that came with the close code. */
+    std::string_view close_reason() const noexcept
+    {
+        std::size_t size = 0;
+        const char *reason = wstrand_connection_close_reason(handle_, &size);
+        return reason != nullptr ? std::string_view(reason, size) : std::string_view();
+    }
+
+    /** Tells whether the connection ended with both sides having sent Close. */
+    bool was_clean() const noexcept { return wstrand_connection_was_clean(handle_); }
+
+    /** Makes a connection that owns, for after the callback or for another thread. */
+    connection share() const noexcept;
+
+    wstrand_connection *get() const noexcept { return handle_; }
+
+protected:
+    wstrand_connection *handle_;
+
+private:
+    received receive_ms(std::int64_t timeout, error &failure) noexcept
+    {
+        int kind = 0;
+        const void *data = nullptr;
+        std::size_t size = 0;
+        if (detail::succeeds(failure, [&](wstrand_error **details) {
+                return wstrand_connection_receive(handle_, timeout, &kind, &data, &size, details);
+            }))
+            return message(static_cast<message_kind>(kind), data, size);
+        const int code = failure.code();
+        if (code == WSTRAND_TIMEOUT || code == WSTRAND_CLOSED)
+            failure = error();
+        return code == WSTRAND_TIMEOUT ? received::timeout() : received();
+    }
+};
+
+/**
+ * A connection, made by `connect` or `share`; what it can do is in `connection_ref`.
+ *
+ * Destroyed, it is given back: the last one of a client's connection closes it with code 1000, and waits
+ * for the callback that is running: after that nothing that callbacks refer to is used any more. Inside
+ * one of its own callbacks it does not wait; see wstrand_connection_free.
+ */
+class connection : public connection_ref {
+public:
+    /** None: what `connect` returns when it fails, and what a moved-from one is. */
+    connection() noexcept : connection_ref(nullptr) {}
+
+    /** Takes over a reference that a C function gave. */
+    explicit connection(wstrand_connection *owned) noexcept : connection_ref(owned) {}
+
+    connection(connection &&other) noexcept
+        : connection_ref(std::exchange(other.handle_, nullptr)), state_(std::move(other.state_))
+    {
+    }
+    connection &operator=(connection &&other) noexcept
+    {
+        connection former(std::move(*this));
+        handle_ = std::exchange(other.handle_, nullptr);
+        state_ = std::move(other.state_);
+        return *this;
+    }
+    ~connection() { wstrand_connection_free(handle_); }
+
+    explicit operator bool() const noexcept { return handle_ != nullptr; }
+
+    /**
+     * Waits until the connection has ended, in whatever way. It does not close. With a handler it waits until
+     * `on_close` has returned. Not for the connection's own callbacks.
+     */
+    void wait_closed(error &failure) noexcept { wait_ms(-1, failure); }
+
+    /** Waits as `wait_closed` does, but no longer than this; tells whether the connection has ended. */
+    bool wait_closed(std::chrono::milliseconds timeout, error &failure) noexcept
+    {
+        return wait_ms(detail::count(timeout), failure);
+    }
+
+#if WSTRAND_EXCEPTIONS
+    /** Throws what a callback threw, if one did. */
+    void wait_closed();
+    bool wait_closed(std::chrono::milliseconds timeout);
+#endif
+
+    /** Gives up the C handle, which the caller frees. Exceptions of its callbacks are lost. */
+    [[nodiscard]] wstrand_connection *release() noexcept { return std::exchange(handle_, nullptr); }
+
+private:
+    friend class detail::state;
+
+    bool wait_ms(std::int64_t timeout, error &failure) noexcept
+    {
+        const bool has_ended = detail::succeeds(failure, [&](wstrand_error **details) {
+            return wstrand_connection_wait_closed(handle_, timeout, details);
+        });
+        if (timeout >= 0 && failure.code() == WSTRAND_TIMEOUT)
+            failure = error();
+        return has_ended;
+    }
+
+    std::shared_ptr<detail::state> state_;
+};
+
+inline connection connection_ref::share() const noexcept
+{
+    return connection(wstrand_connection_retain(handle_));
+}
+
+/**
+ * What is called back; leave out what does not matter. See wstrand_handler for what callbacks may rely on:
+ * those of one connection come one at a time, from a thread that is the connection's own.
+ *
+ * A callback may throw. Its connection is then closed with code 1011, events that come until it has closed
+ * are still told, and the first exception is thrown again by `connection::wait_closed`, for a server by
+ * `server::run` or `server::stop`.
+ */
+struct handler {
+    std::function<void(connection_ref)> on_open;
+    std::function<void(connection_ref, const message &)> on_message;
+    std::function<void(connection_ref, byte_view)> on_ping;
+    std::function<void(connection_ref, byte_view)> on_pong;
+    std::function<void(connection_ref, const error &)> on_error;
+    /** Gets the close code, the reason, and whether both sides have sent Close. */
+    std::function<void(connection_ref, std::uint16_t, std::string_view, bool)> on_close;
+
+    /** Decides over requests to a server. If it throws, the answer is status 500. */
+    std::function<void(request, response)> on_request;
+    /** Gets every connection to a server first of all, and may receive from it. */
+    std::function<void(connection_ref)> on_connection;
+};
+
+namespace detail {
+
+/* A handler's functions, and the first exception that left one of them. */
+class state {
+public:
+    explicit state(handler functions) noexcept : functions_(std::move(functions)) {}
+
+    /* A C handler that calls these functions, and holds on to them. */
+    static owned<wstrand_handler, wstrand_handler_free> c_handler(const std::shared_ptr<state> &shared)
+    {
+        owned<wstrand_handler, wstrand_handler_free> made(wstrand_handler_new(
+            new std::shared_ptr<state>(shared),
+            [](void *userdata) { delete static_cast<std::shared_ptr<state> *>(userdata); }));
+        const handler &set = shared->functions_;
+        wstrand_handler *const to = made.get();
+        if (set.on_open)
+            wstrand_handler_set_on_open(to, on_open);
+        if (set.on_message)
+            wstrand_handler_set_on_message(to, on_message);
+        if (set.on_ping)
+            wstrand_handler_set_on_ping(to, on_ping);
+        if (set.on_pong)
+            wstrand_handler_set_on_pong(to, on_pong);
+        if (set.on_error)
+            wstrand_handler_set_on_error(to, on_error);
+        if (set.on_close)
+            wstrand_handler_set_on_close(to, on_close);
+        if (set.on_request)
+            wstrand_handler_set_on_request(to, on_request);
+        if (set.on_connection)
+            wstrand_handler_set_on_connection(to, on_connection);
+        return made;
+    }
+
+    static connection connect(std::string_view url, const options *settings, handler *functions,
+                              error &failure) noexcept
+    {
+        std::shared_ptr<state> shared;
+        owned<wstrand_handler, wstrand_handler_free> called_back;
+        if (functions != nullptr) {
+            shared = std::make_shared<state>(std::move(*functions));
+            called_back = c_handler(shared);
+        }
+        wstrand_connection *handle = nullptr;
+        succeeds(failure, [&](wstrand_error **details) {
+            return wstrand_connect(c_text(url).c_str(), settings != nullptr ? settings->get() : nullptr,
+                                   called_back.get(), &handle, details);
+        });
+        connection made(handle);
+        made.state_ = std::move(shared);
+        return made;
+    }
+
+#if WSTRAND_EXCEPTIONS
+    /* Throws what a callback threw, once. */
+    void rethrow()
+    {
+        std::exception_ptr thrown;
+        {
+            const std::lock_guard<std::mutex> lock(mutex_);
+            thrown = std::exchange(parked_, nullptr);
+        }
+        if (thrown)
+            std::rethrow_exception(thrown);
+    }
+#endif
+
+private:
+    static const handler &functions(void *userdata) noexcept
+    {
+        return (*static_cast<std::shared_ptr<state> *>(userdata))->functions_;
+    }
+
+    /* Calls the program; what that throws goes no further than here. */
+    template <typename Call, typename Failed>
+    static void guarded(void *userdata, Call call, Failed failed) noexcept
+    {
+#if WSTRAND_EXCEPTIONS
+        try {
+            call();
+        } catch (...) {
+            state &self = **static_cast<std::shared_ptr<state> *>(userdata);
+            {
+                const std::lock_guard<std::mutex> lock(self.mutex_);
+                if (!self.parked_)
+                    self.parked_ = std::current_exception();
+            }
+            failed();
+        }
+#else
+        (void)userdata, (void)failed;
+        call();
+#endif
+    }
+
+    template <typename Call>
+    static void of_connection(wstrand_connection *handle, void *userdata, Call call) noexcept
+    {
+        guarded(userdata, call, [handle] { fail(handle); });
+    }
+
+    /* Closes with code 1011, which wstrand_connection_close leaves to the library: as what becomes of a
+       message that is abandoned. */
+    static void fail(wstrand_connection *handle) noexcept
+    {
+        wstrand_writer *writer = nullptr;
+        if (wstrand_connection_begin_message(handle, WSTRAND_BINARY, &writer, nullptr) == WSTRAND_OK) {
+            wstrand_writer_write(writer, "", 1, nullptr);
+            wstrand_writer_flush(writer, nullptr);
+        }
+        wstrand_writer_free(writer);
+        if (wstrand_connection_ready_state(handle) == WSTRAND_OPEN)
+            wstrand_connection_shutdown(handle);
+    }
+
+    static void on_open(wstrand_connection *handle, void *userdata) noexcept
+    {
+        of_connection(handle, userdata, [&] { functions(userdata).on_open(connection_ref(handle)); });
+    }
+    static void on_message(wstrand_connection *handle, int kind, const void *data, std::size_t size,
+                           void *userdata) noexcept
+    {
+        of_connection(handle, userdata, [&] {
+            functions(userdata).on_message(connection_ref(handle),
+                                           message(static_cast<message_kind>(kind), data, size));
+        });
+    }
+    static void on_ping(wstrand_connection *handle, const void *data, std::size_t size,
+                        void *userdata) noexcept
+    {
+        of_connection(handle, userdata, [&] {
+            functions(userdata).on_ping(connection_ref(handle), byte_view(data, size));
+        });
+    }
+    static void on_pong(wstrand_connection *handle, const void *data, std::size_t size,
+                        void *userdata) noexcept
+    {
+        of_connection(handle, userdata, [&] {
+            functions(userdata).on_pong(connection_ref(handle), byte_view(data, size));
+        });
+    }
+    static void on_error(wstrand_connection *handle, const wstrand_error *lent, void *userdata) noexcept;
+    static void on_close(wstrand_connection *handle, std::uint16_t code, const char *reason,
+                         std::size_t reason_size, bool was_clean, void *userdata) noexcept
+    {
+        of_connection(handle, userdata, [&] {
+            functions(userdata).on_close(connection_ref(handle), code,
+                                         std::string_view(reason, reason_size), was_clean);
+        });
+    }
+    static void on_request(const wstrand_request *asked, wstrand_response *answer,
+                           void *userdata) noexcept
+    {
+        guarded(
+            userdata, [&] { functions(userdata).on_request(request(asked), response(answer)); },
+            [&] { wstrand_response_set_status(answer, 500); });
+    }
+    static void on_connection(wstrand_connection *handle, void *userdata) noexcept
+    {
+        of_connection(handle, userdata,
+                      [&] { functions(userdata).on_connection(connection_ref(handle)); });
+    }
+
+    const handler functions_;
+    std::mutex mutex_;
+    std::exception_ptr parked_;
+};
+
+} // namespace detail
+
+inline void detail::state::on_error(wstrand_connection *handle, const wstrand_error *lent,
+                                    void *userdata) noexcept
+{
+    of_connection(handle, userdata,
+                  [&] { functions(userdata).on_error(connection_ref(handle), error::copy(lent)); });
+}
+
+#if WSTRAND_EXCEPTIONS
+inline void connection::wait_closed()
+{
+    error failure;
+    wait_closed(failure);
+    if (state_)
+        state_->rethrow();
+    if (failure)
+        throw failure;
+}
+
+inline bool connection::wait_closed(std::chrono::milliseconds timeout)
+{
+    error failure;
+    const bool has_ended = wait_closed(timeout, failure);
+    if (state_)
+        state_->rethrow();
+    if (failure)
+        throw failure;
+    return has_ended;
+}
+#endif
+
+/**
+ * Connects to a WebSocket server: `connect("ws://host:port/path")`, with options, with a handler that is
+ * called back, or with both. Without a handler, the program receives with `receive`.
+ *
+ * Blocks until the connection is open, for the connect timeout at the most: 20 s by default.
+ */
+inline connection connect(std::string_view url, error &failure) noexcept
+{
+    return detail::state::connect(url, nullptr, nullptr, failure);
+}
+inline connection connect(std::string_view url, const options &settings, error &failure) noexcept
+{
+    return detail::state::connect(url, &settings, nullptr, failure);
+}
+inline connection connect(std::string_view url, handler called_back, error &failure) noexcept
+{
+    return detail::state::connect(url, nullptr, &called_back, failure);
+}
+inline connection connect(std::string_view url, const options &settings, handler called_back,
+                          error &failure) noexcept
+{
+    return detail::state::connect(url, &settings, &called_back, failure);
+}
+
+#if WSTRAND_EXCEPTIONS
+inline connection connect(std::string_view url)
+{
+    return detail::throwing([&](error &failure) { return connect(url, failure); });
+}
+inline connection connect(std::string_view url, const options &settings)
+{
+    return detail::throwing([&](error &failure) { return connect(url, settings, failure); });
+}
+inline connection connect(std::string_view url, handler called_back)
+{
+    return detail::throwing([&](error &failure) { return connect(url, std::move(called_back), failure); });
+}
+inline connection connect(std::string_view url, const options &settings, handler called_back)
+{
+    return detail::throwing(
+        [&](error &failure) { return connect(url, settings, std::move(called_back), failure); });
+}
+#endif
+
+/**
+ * A server, made by `listen`, which runs each connection on its own thread.
+ *
+ * Destroyed, it is stopped the hard way, and waits until all callbacks have returned; see
+ * wstrand_server_free. Call `stop` before for an orderly end.
+ */
+class server {
+public:
+    /** None: what `listen` returns when it fails. */
+    server() noexcept = default;
+
+    explicit operator bool() const noexcept { return handle_ != nullptr; }
+
+    /** Tells the address that the server is bound to, with the port that was found for port 0. */
+    std::string_view address() const noexcept { return detail::view(wstrand_server_address(get())); }
+    std::uint16_t port() const noexcept { return wstrand_server_port(get()); }
+    std::size_t connection_count() const noexcept { return wstrand_server_connection_count(get()); }
+
+    /** Serves in the background. */
+    void start(error &failure) noexcept
+    {
+        detail::succeeds(failure,
+                         [&](wstrand_error **details) { return wstrand_server_start(get(), details); });
+    }
+
+    /** Serves, until `stop` has done its work on another thread. */
+    void run(error &failure) noexcept
+    {
+        detail::succeeds(failure,
+                         [&](wstrand_error **details) { return wstrand_server_run(get(), details); });
+    }
+
+    /**
+     * Closes every connection with code 1001, waits until all have ended, and after this time cuts those
+     * that are left. Tells how many of them are in callbacks that have not returned yet.
+     */
+    std::size_t stop(std::chrono::milliseconds drain, error &failure) noexcept
+    {
+        std::size_t busy = 0;
+        failure = error(wstrand_server_stop(get(), detail::count(drain), &busy));
+        return busy;
+    }
+
+#if WSTRAND_EXCEPTIONS
+    void start()
+    {
+        detail::throwing([&](error &failure) { start(failure); });
+    }
+    /** Throws the first thing that a callback threw, if one did; so does `stop`. */
+    void run()
+    {
+        error failure;
+        run(failure);
+        if (state_)
+            state_->rethrow();
+        if (failure)
+            throw failure;
+    }
+    std::size_t stop(std::chrono::milliseconds drain)
+    {
+        error failure;
+        const std::size_t busy = stop(drain, failure);
+        if (state_)
+            state_->rethrow();
+        if (failure)
+            throw failure;
+        return busy;
+    }
+#endif
+
+    wstrand_server *get() const noexcept { return handle_.get(); }
+
+private:
+    friend server listen(std::string_view address, const options &settings, handler called_back,
+                         error &failure) noexcept;
+
+    std::shared_ptr<detail::state> state_;
+    detail::owned<wstrand_server, wstrand_server_free> handle_; // goes first
+};
+
+/**
+ * Makes a server and binds its address, "HOST:PORT" or a bare port on 127.0.0.1; port 0 takes any free
+ * one. Clients can connect from now on, and wait until it is started.
+ */
+inline server listen(std::string_view address, const options &settings, handler called_back,
+                     error &failure) noexcept
+{
+    server made;
+    made.state_ = std::make_shared<detail::state>(std::move(called_back));
+    const auto c_handler = detail::state::c_handler(made.state_);
+    wstrand_server *handle = nullptr;
+    detail::succeeds(failure, [&](wstrand_error **details) {
+        return wstrand_server_new(detail::c_text(address).c_str(), settings.get(), c_handler.get(), &handle,
+                                  details);
+    });
+    made.handle_.reset(handle);
+    return made;
+}
+inline server listen(std::string_view address, handler called_back, error &failure) noexcept
+{
+    return listen(address, options(), std::move(called_back), failure);
+}
+
+#if WSTRAND_EXCEPTIONS
+inline server listen(std::string_view address, const options &settings, handler called_back)
+{
+    return detail::throwing(
+        [&](error &failure) { return listen(address, settings, std::move(called_back), failure); });
+}
+inline server listen(std::string_view address, handler called_back)
+{
+    return detail::throwing(
+        [&](error &failure) { return listen(address, std::move(called_back), failure); });
+}
+#endif
+
+} // namespace wstrand
+
+#endif /* WSTRAND_HPP */

@@ -1,0 +1,21 @@
+/* Interrupts a program a thousand times a second (LD_PRELOAD): every system call of it may fail with EINTR. */
+#define _GNU_SOURCE
+#include <signal.h>
+#include <string.h>
+#include <sys/time.h>
+
+static volatile sig_atomic_t alarms;
+
+static void count(int signal) {
+    (void)signal;
+    alarms++;
+}
+
+__attribute__((constructor)) static void start(void) {
+    struct sigaction action;
+    memset(&action, 0, sizeof action);
+    action.sa_handler = count; /* without SA_RESTART */
+    sigaction(SIGALRM, &action, NULL);
+    struct itimerval timer = {{0, 1000}, {0, 1000}};
+    setitimer(ITIMER_REAL, &timer, NULL);
+}
