@@ -32,7 +32,8 @@ impl From<CloseInfo> for End {
 
 impl PartialEq<End> for CloseInfo {
     fn eq(&self, other: &End) -> bool {
-        End::from(self.clone()) == *other
+        (self.code, self.reason.as_str(), self.was_clean)
+            == (other.code, other.reason.as_str(), other.was_clean)
     }
 }
 

@@ -863,10 +863,11 @@ fn a_refusal_has_status_headers_and_at_most_4_kib_of_body() {
 
 #[test]
 fn bad_answers_fail_the_handshake_and_say_why() {
+    type Reply = Box<dyn Fn(&str) -> String + Send>;
     type Expected = fn(&HandshakeError) -> bool;
     in_time(|| {
         let good = |head: &str| answer(head, "");
-        let cases: Vec<(&str, Box<dyn Fn(&str) -> String + Send>, Expected)> = vec![
+        let cases: Vec<(&str, Reply, Expected)> = vec![
             (
                 "garbage",
                 Box::new(|_| "SSH-2.0-x\r\n\r\n".into()),

@@ -2,12 +2,11 @@
 
 use std::{
     ffi::{c_int, c_void},
-    io::{self, Write as _},
     ptr,
     sync::{Mutex, MutexGuard, TryLockError},
 };
 
-use wstrand::{Error, MessageWriter, Phase};
+use wstrand::{Error, MessageWriter};
 
 use crate::{
     arguments::{self, Out},
@@ -110,7 +109,7 @@ pub unsafe extern "C" fn wstrand_writer_flush(
     let body = || {
         // SAFETY: NULL or a handle, by the header's contract.
         let writer = unsafe { arguments::handle(writer, "writer") }?;
-        writer.go_on(|writer| writer.flush().map_err(unwrap))
+        writer.go_on(MessageWriter::flush)
     };
     // SAFETY: NULL or writable, by the header's contract.
     unsafe { guard::code_and_error(error, body) }
@@ -194,12 +193,4 @@ fn failure(error: Error) -> Failure {
         WSTRAND_TIMEOUT => Failure::with_code(WSTRAND_UNRESPONSIVE, error),
         code => Failure::with_code(code, error),
     }
-}
-
-/// The error that `std::io` has wrapped.
-fn unwrap(error: io::Error) -> Error {
-    error.downcast().unwrap_or_else(|error| Error::Io {
-        phase: Phase::Send,
-        source: error.into(),
-    })
 }
