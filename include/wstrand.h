@@ -929,7 +929,8 @@ int wstrand_handler_set_on_connection(wstrand_handler *handler,
  *
  * Threads: any.
  *
- * @param url "ws://host:port/path?query"; the port is 80 if there is none. "wss://" is not supported yet.
+ * @param url "ws://host:port/path?query"; the port is 80 if there is none. "wss://" for TLS, verified by the
+ * system's roots; the port is 443 then.
  * @param options NULL for the defaults. May be freed right after.
  * @param handler NULL to receive in pull style. May be freed right after.
  * @param connection Where the connection goes, which the caller frees; NULL on failure.

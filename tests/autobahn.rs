@@ -111,12 +111,7 @@ fn test_client(name: &str, ours: &[&str], options: &[&str], limit: Duration) -> 
     let client = release_example("autobahn_client");
     let mut suite = Process::start(suite(name).arg("client").args(options));
     let url = suite.line("listening on ");
-    Process::start(
-        Command::new(client)
-            .args(ours)
-            .args([&url, "wstrand"]),
-    )
-    .succeed_within(limit);
+    Process::start(Command::new(client).args(ours).args([&url, "wstrand"])).succeed_within(limit);
     suite.tell("report");
     suite.finish_within(limit)
 }
