@@ -19,7 +19,8 @@ die() {
     say "$@" >&2
     exit 1
 }
-have() { command -v "$1" >/dev/null 2>&1; }
+# Debian keeps servers where not every user's PATH leads.
+have() { command -v "$1" >/dev/null 2>&1 || [ -x "/usr/sbin/$1" ]; }
 
 refreshed=
 apt_install() {
@@ -53,23 +54,42 @@ if [ "$what" = test ]; then
 fi
 
 # Each word: the command that shows that the package is there, a colon, the package.
-wanted="cc:gcc make:make pkg-config:pkg-config python3:python3"
+wanted="cc:gcc make:make pkg-config:pkg-config python3:python3 openssl:openssl"
 if [ "$what" = test ]; then
-    wanted="$wanted git:git g++:g++ readelf:binutils cmake:cmake valgrind:valgrind chromium:chromium node:nodejs"
+    wanted="$wanted tinyproxy:tinyproxy-bin microsocks:microsocks git:git g++:g++ readelf:binutils cmake:cmake valgrind:valgrind chromium:chromium node:nodejs"
 fi
 missing=
 for pair in $wanted; do
     have "${pair%%:*}" || missing="$missing ${pair#*:}"
 done
+# What TLS is built with has no command.
+pkg-config --exists openssl 2>/dev/null || missing="$missing libssl-dev"
 if [ -n "$missing" ] && [ "$(id -u)" -ne 0 ]; then
     # Whoever has to install by hand is told of everything at once.
     [ "$what" = demo ] || have npm || missing="$missing npm"
+    [ "$what" = demo ] || have nginx || missing="$missing nginx-light"
     python3 -c 'import ensurepip' 2>/dev/null || missing="$missing python3-venv"
 fi
 # shellcheck disable=SC2086 # a list of words
 [ -z "$missing" ] || apt_install $missing
 if [ "$what" = test ] && ! have npm; then
     apt_install npm # after nodejs, which in some packagings brings npm along
+fi
+# The tests run nginx by themselves. Debian would start it as a service of the machine's; nothing but the installation
+# is wanted. Masked is for systemd, runlevel 1 for all others.
+if [ "$what" = test ] && ! have nginx; then
+    if [ -d /run/systemd/system ]; then
+        systemctl --quiet --runtime mask nginx.service
+        trap 'systemctl --quiet --runtime unmask nginx.service' EXIT
+    fi
+    export RUNLEVEL=1
+    apt_install nginx-light
+    unset RUNLEVEL
+    if [ -d /run/systemd/system ]; then
+        systemctl --quiet --runtime unmask nginx.service
+        systemctl --quiet disable nginx.service
+        trap - EXIT
+    fi
 fi
 
 python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
@@ -96,7 +116,7 @@ fi
 if [ "$what" = test ]; then
     autobahn=$peers/autobahn
     if ! cat tests/autobahn/install.sh tests/autobahn/port.py | cmp -s - "$autobahn/.stamp" ||
-        ! "$autobahn/bin/python" -c 'import autobahntestsuite' 2>/dev/null; then
+        ! "$autobahn/bin/python" -c 'import autobahntestsuite, service_identity, OpenSSL' 2>/dev/null; then
         say "installing into $autobahn: the Autobahn test suite (about a minute)"
         make_venv "$autobahn"
         tests/autobahn/install.sh "$autobahn" >"$log" 2>&1 || { cat "$log" >&2; die "the Autobahn suite could not be installed"; }

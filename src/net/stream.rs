@@ -81,18 +81,21 @@ impl Stream {
 
     /// Writes two pieces as [`Self::send`] writes one, with as few system calls.
     pub(crate) fn send_vectored(&self, pieces: [&[u8]; 2], wait: Wait) -> io::Result<usize> {
-        if let Self::Plain(socket) = self {
-            return socket.send_vectored(pieces, wait);
-        }
-        let mut taken = 0;
-        for piece in pieces {
-            let sent = self.send(piece, wait)?;
-            taken += sent;
-            if sent < piece.len() {
-                break;
+        match self {
+            Self::Plain(socket) => socket.send_vectored(pieces, wait),
+            #[cfg(feature = "tls")]
+            Self::Tls(..) => {
+                let mut taken = 0;
+                for piece in pieces {
+                    let sent = self.send(piece, wait)?;
+                    taken += sent;
+                    if sent < piece.len() {
+                        break;
+                    }
+                }
+                Ok(taken)
             }
         }
-        Ok(taken)
     }
 
     /// Whether bytes that were taken wait to be flushed.
