@@ -6,7 +6,10 @@ use std::{
     net::{SocketAddr, TcpListener, ToSocketAddrs},
     os::{
         fd::{AsFd, BorrowedFd, OwnedFd},
-        unix::net::{UnixListener, UnixStream},
+        unix::{
+            fs::FileTypeExt,
+            net::{UnixListener, UnixStream},
+        },
     },
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
@@ -159,7 +162,10 @@ impl Server {
         let bind = || UnixListener::bind(path);
         let listener = bind().or_else(|error| {
             let refused = |error: io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
+            let is_socket =
+                fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket());
             let is_left_over = error.kind() == io::ErrorKind::AddrInUse
+                && is_socket
                 && UnixStream::connect(path).is_err_and(refused);
             if !is_left_over {
                 return Err(error);

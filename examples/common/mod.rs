@@ -2,10 +2,10 @@
 
 use std::{error::Error, fs};
 
-use wstrand::{Client, ClientTls};
+use wstrand::{Client, ClientTls, Proxy};
 
 /// Those options, for a usage line.
-pub(crate) const OPTIONS: &str = "[--ca PEM] [--insecure]";
+pub(crate) const OPTIONS: &str = "[--ca PEM] [--insecure] [--proxy URL]";
 
 /// Takes the arguments that are for every client; each other one goes to `other`, with those behind it.
 pub(crate) fn client(
@@ -22,6 +22,9 @@ pub(crate) fn client(
             }
             "--insecure" => {
                 tls.danger_accept_invalid_certs(true);
+            }
+            "--proxy" => {
+                client.proxy(Proxy::new(&args.next().ok_or("--proxy needs a URL")?)?);
             }
             _ => other(&mut client, arg, &mut args)?,
         }
