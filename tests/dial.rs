@@ -1110,6 +1110,17 @@ mod requests {
     }
 
     #[test]
+    #[cfg(not(feature = "tls"))]
+    fn that_need_tls_say_so_where_it_is_left_out() {
+        in_time(|| {
+            let (_listener, url) = listen();
+            let error = wstrand::connect(&url.replace("ws://", "wss://")).unwrap_err();
+            assert!(matches!(error, Error::Misuse(_)), "{error:?}");
+            assert!(error.to_string().contains("feature `tls`"), "{error}");
+        });
+    }
+
+    #[test]
     fn that_are_refused_have_status_headers_and_body() {
         in_time(|| {
             let server = Answering::start(|_| {

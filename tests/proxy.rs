@@ -623,7 +623,8 @@ fn the_environment_names_the_proxy() {
             Elsewhere,
         }
         use Way::{Direct, Elsewhere, Tap as Tapped};
-        let cases: &[(&str, &[(&str, &str)], Way)] = &[
+        type Variables<'a> = &'a [(&'a str, &'a str)];
+        let cases: &[(&str, Variables<'_>, Way)] = &[
             (&ws, &[], Direct),
             (&wss, &[], Direct),
             (&ws, &[("http_proxy", proxy)], Tapped),
