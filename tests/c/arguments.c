@@ -1,0 +1,427 @@
+/* Arguments that cannot be used: NULL for every pointer of every function, text that is not UTF-8, numbers
+   out of range. Each is answered with a code or what the header says, and nothing crashes. */
+#include "check.h"
+
+static const char bad[] = "a\xff"
+                          "b";
+static const char line_end[] = "a\r\nb";
+
+#define CHECK_INVALID(call) CHECK_INT(call, WSTRAND_INVALID_ARGUMENT)
+
+/* With an error object: the same code in it, and a text. */
+#define CHECK_REFUSED(call, wanted)                                                                 \
+    do {                                                                                            \
+        wstrand_error *error = (void *)&error;                                                      \
+        CHECK_INT(call, wanted);                                                                    \
+        CHECK_INT(wstrand_error_code(error), wanted);                                               \
+        CHECK(wstrand_error_text(error)[0] != '\0');                                                \
+        wstrand_error_free(error);                                                                  \
+    } while (0)
+
+static void errors(void)
+{
+    size_t size = 99;
+    int code;
+    CHECK_INT(wstrand_error_code(NULL), WSTRAND_OK);
+    CHECK_TEXT(wstrand_error_text(NULL), "no error");
+    CHECK_TEXT(wstrand_error_phase(NULL), "");
+    CHECK_INT(wstrand_error_os_code(NULL), 0);
+    CHECK_INT(wstrand_error_close_code(NULL), 0);
+    CHECK_INT(wstrand_error_http_status(NULL), 0);
+    CHECK(wstrand_error_http_header(NULL, NULL, 0) == NULL);
+    CHECK(wstrand_error_http_body(NULL, NULL) == NULL);
+    CHECK(wstrand_error_http_body(NULL, &size) == NULL);
+    wstrand_error_free(NULL);
+    for (code = -1; code <= 300; code++) {
+        const bool is_code = code >= WSTRAND_OK && code <= WSTRAND_PANIC;
+        CHECK(wstrand_strerror(code)[0] != '\0');
+        CHECK((strcmp(wstrand_strerror(code), "unknown code") == 0) == !is_code);
+    }
+    CHECK(wstrand_version()[0] != '\0');
+    CHECK_INT(wstrand_abi_version(), WSTRAND_ABI_VERSION);
+}
+
+static void option_values(void)
+{
+    static int (*const timeouts[])(wstrand_options *, int64_t) = {
+        wstrand_options_set_connect_timeout_ms, wstrand_options_set_send_timeout_ms,
+        wstrand_options_set_close_timeout_ms,   wstrand_options_set_pong_timeout_ms,
+        wstrand_options_set_handshake_timeout_ms,
+    };
+    static int (*const positive[])(wstrand_options *, size_t) = {
+        wstrand_options_set_max_fragments,
+        wstrand_options_set_max_head_bytes,
+        wstrand_options_set_max_buffered_bytes,
+    };
+    static int (*const any[])(wstrand_options *, size_t) = {
+        wstrand_options_set_max_message_bytes,
+        wstrand_options_set_max_connections,
+        wstrand_options_set_stack_bytes,
+    };
+    wstrand_options *options = wstrand_options_new();
+    wstrand_connection *connection;
+    size_t i;
+    int value;
+
+    for (i = 0; i < sizeof timeouts / sizeof *timeouts; i++) {
+        CHECK_INVALID(timeouts[i](NULL, 1));
+        CHECK_INVALID(timeouts[i](options, INT64_MIN));
+        for (value = -1; value <= 300; value++)
+            CHECK_INT(timeouts[i](options, value), value < 1 ? WSTRAND_INVALID_ARGUMENT : WSTRAND_OK);
+        CHECK_OK(timeouts[i](options, INT64_MAX));
+    }
+    CHECK_INVALID(wstrand_options_set_ping_interval_ms(NULL, 1));
+    for (value = -1; value <= 300; value++)
+        CHECK_INT(wstrand_options_set_ping_interval_ms(options, value),
+                  value < 0 ? WSTRAND_INVALID_ARGUMENT : WSTRAND_OK);
+    CHECK_OK(wstrand_options_set_ping_interval_ms(options, INT64_MAX));
+    for (i = 0; i < 3; i++) {
+        CHECK_INVALID(positive[i](NULL, 1));
+        CHECK_INVALID(any[i](NULL, 1));
+        for (value = 0; value <= 300; value++) {
+            CHECK_INT(positive[i](options, (size_t)value),
+                      value == 0 ? WSTRAND_INVALID_ARGUMENT : WSTRAND_OK);
+            CHECK_OK(any[i](options, (size_t)value));
+        }
+        CHECK_OK(positive[i](options, SIZE_MAX));
+        CHECK_OK(any[i](options, SIZE_MAX));
+    }
+
+    CHECK_INVALID(wstrand_options_add_subprotocol(NULL, "a"));
+    CHECK_INVALID(wstrand_options_add_subprotocol(options, NULL));
+    CHECK_INVALID(wstrand_options_add_subprotocol(options, ""));
+    CHECK_INVALID(wstrand_options_add_subprotocol(options, "a b"));
+    CHECK_INVALID(wstrand_options_add_subprotocol(options, bad));
+    CHECK_INVALID(wstrand_options_add_subprotocol(options, line_end));
+    CHECK_INVALID(wstrand_options_add_header(NULL, "A", "b"));
+    CHECK_INVALID(wstrand_options_add_header(options, NULL, "b"));
+    CHECK_INVALID(wstrand_options_add_header(options, "A", NULL));
+    CHECK_INVALID(wstrand_options_add_header(options, "", "b"));
+    CHECK_INVALID(wstrand_options_add_header(options, bad, "b"));
+    CHECK_INVALID(wstrand_options_add_header(options, "A", bad));
+    CHECK_INVALID(wstrand_options_add_header(options, line_end, "b"));
+    CHECK_INVALID(wstrand_options_add_header(options, "A", line_end));
+    CHECK_INVALID(wstrand_options_add_header(options, "Host", "b"));
+    CHECK_INVALID(wstrand_options_add_header(options, "sec-websocket-key", "b"));
+    CHECK_INVALID(wstrand_options_add_allowed_origin(NULL, "https://example.com"));
+    CHECK_INVALID(wstrand_options_add_allowed_origin(options, NULL));
+    CHECK_INVALID(wstrand_options_add_allowed_origin(options, bad));
+    CHECK_INVALID(wstrand_options_allow_any_origin(NULL));
+    CHECK_OK(wstrand_options_allow_any_origin(options));
+
+    /* What was refused is remembered. */
+    CHECK_REFUSED(wstrand_connect("ws://127.0.0.1:1/", options, NULL, &connection, &error),
+                  WSTRAND_INVALID_ARGUMENT);
+    wstrand_options_free(options);
+    wstrand_options_free(NULL);
+}
+
+static void handlers(void)
+{
+    wstrand_handler *handler = wstrand_handler_new(NULL, NULL);
+    CHECK(handler != NULL);
+    CHECK_INVALID(wstrand_handler_set_on_open(NULL, NULL));
+    CHECK_INVALID(wstrand_handler_set_on_message(NULL, NULL));
+    CHECK_INVALID(wstrand_handler_set_on_ping(NULL, NULL));
+    CHECK_INVALID(wstrand_handler_set_on_pong(NULL, NULL));
+    CHECK_INVALID(wstrand_handler_set_on_error(NULL, NULL));
+    CHECK_INVALID(wstrand_handler_set_on_close(NULL, NULL));
+    CHECK_INVALID(wstrand_handler_set_on_request(NULL, NULL));
+    CHECK_INVALID(wstrand_handler_set_on_connection(NULL, NULL));
+    CHECK_OK(wstrand_handler_set_on_open(handler, NULL));
+    CHECK_OK(wstrand_handler_set_on_message(handler, NULL));
+    CHECK_OK(wstrand_handler_set_on_ping(handler, NULL));
+    CHECK_OK(wstrand_handler_set_on_pong(handler, NULL));
+    CHECK_OK(wstrand_handler_set_on_error(handler, NULL));
+    CHECK_OK(wstrand_handler_set_on_close(handler, NULL));
+    CHECK_OK(wstrand_handler_set_on_request(handler, NULL));
+    CHECK_OK(wstrand_handler_set_on_connection(handler, NULL));
+    wstrand_handler_free(handler);
+    wstrand_handler_free(NULL);
+}
+
+static void connecting(const char *good)
+{
+    static const char *const urls[] = {
+        "", "nonsense", "http://127.0.0.1/", "wss://127.0.0.1/", "ws://", "ws://:1/", "ws://127.0.0.1:99999/",
+        "ws://127.0.0.1:1/#fragment", "ws://[::1/", "ws://127.0.0.1:-1/", bad, "\n", "ws://a b/",
+    };
+    wstrand_connection *connection = NULL;
+    size_t i;
+    CHECK_REFUSED(wstrand_connect(NULL, NULL, NULL, &connection, &error), WSTRAND_INVALID_ARGUMENT);
+    CHECK_REFUSED(wstrand_connect(good, NULL, NULL, NULL, &error), WSTRAND_INVALID_ARGUMENT);
+    CHECK_INVALID(wstrand_connect(NULL, NULL, NULL, NULL, NULL));
+    for (i = 0; i < sizeof urls / sizeof *urls; i++) {
+        connection = (void *)&connection;
+        if (wstrand_connect(urls[i], NULL, NULL, &connection, NULL) != WSTRAND_INVALID_ARGUMENT) {
+            fprintf(stderr, "not refused: %s\n", urls[i]);
+            CHECK(false);
+        }
+        CHECK(connection == NULL);
+    }
+}
+
+static void no_connection(void)
+{
+    wstrand_writer *writer = (void *)&writer;
+    const void *data;
+    size_t size;
+    int kind;
+    CHECK_INVALID(wstrand_connection_send_text(NULL, "a", 1, NULL));
+    CHECK_INVALID(wstrand_connection_send_string(NULL, "a", NULL));
+    CHECK_INVALID(wstrand_connection_send_binary(NULL, "a", 1, NULL));
+    CHECK_INVALID(wstrand_connection_try_send_text(NULL, "a", 1, NULL));
+    CHECK_INVALID(wstrand_connection_try_send_binary(NULL, "a", 1, NULL));
+    CHECK_INVALID(wstrand_connection_ping(NULL, "a", 1, NULL));
+    CHECK_INVALID(wstrand_connection_flush(NULL, NULL));
+    CHECK_REFUSED(wstrand_connection_flush(NULL, &error), WSTRAND_INVALID_ARGUMENT);
+    CHECK_INVALID(wstrand_connection_receive(NULL, 0, &kind, &data, &size, NULL));
+    CHECK_INVALID(wstrand_connection_close(NULL, 1000, NULL, NULL));
+    CHECK_INVALID(wstrand_connection_wait_closed(NULL, -1, NULL));
+    CHECK_INVALID(wstrand_connection_shutdown(NULL));
+    CHECK(wstrand_connection_retain(NULL) == NULL);
+    wstrand_connection_free(NULL);
+    CHECK_INVALID(wstrand_connection_set_userdata(NULL, NULL, NULL));
+    CHECK(wstrand_connection_userdata(NULL) == NULL);
+    CHECK_INT(wstrand_connection_ready_state(NULL), WSTRAND_ENDED);
+    CHECK_INT(wstrand_connection_buffered_amount(NULL), 0);
+    CHECK_INT(wstrand_connection_round_trip_us(NULL), 0);
+    CHECK(wstrand_connection_subprotocol(NULL) == NULL);
+    CHECK(wstrand_connection_header(NULL, "a", 0) == NULL);
+    CHECK(wstrand_connection_request(NULL) == NULL);
+    CHECK(wstrand_connection_peer_address(NULL) == NULL);
+    CHECK(wstrand_connection_local_address(NULL) == NULL);
+    CHECK_INT(wstrand_connection_close_code(NULL), 0);
+    CHECK(wstrand_connection_close_reason(NULL, &size) == NULL);
+    CHECK(!wstrand_connection_was_clean(NULL));
+    CHECK_INVALID(wstrand_connection_begin_message(NULL, WSTRAND_TEXT, &writer, NULL));
+    CHECK(writer == NULL);
+    CHECK_INVALID(wstrand_writer_write(NULL, "a", 1, NULL));
+    CHECK_INVALID(wstrand_writer_flush(NULL, NULL));
+    CHECK_INVALID(wstrand_writer_finish(NULL, NULL));
+    wstrand_writer_free(NULL);
+}
+
+/* One connection takes all of this, and works as if nothing had been. */
+static void on_a_connection(const char *url)
+{
+    char reason[WSTRAND_CLOSE_REASON_MAX + 2], long_ping[126] = "";
+    wstrand_connection *connection = open_connection(url, NULL, NULL);
+    wstrand_writer *writer;
+    const void *data;
+    size_t size;
+    int kind, code;
+
+    CHECK_REFUSED(wstrand_connection_send_text(connection, NULL, 1, &error), WSTRAND_INVALID_ARGUMENT);
+    CHECK_REFUSED(wstrand_connection_send_text(connection, bad, 3, &error), WSTRAND_INVALID_ARGUMENT);
+    CHECK_INVALID(wstrand_connection_send_text(connection, "\xed\xa0\x80", 3, NULL)); /* a surrogate */
+    CHECK_INVALID(wstrand_connection_send_text(connection, "\xc0\x80", 2, NULL));     /* too long a NUL */
+    CHECK_INVALID(wstrand_connection_send_text(connection, "\xf4\x90\x80\x80", 4, NULL));
+    CHECK_INVALID(wstrand_connection_send_text(connection, "a", SIZE_MAX, NULL));
+    CHECK_INVALID(wstrand_connection_send_string(connection, NULL, NULL));
+    CHECK_INVALID(wstrand_connection_send_string(connection, bad, NULL));
+    CHECK_INVALID(wstrand_connection_send_binary(connection, NULL, 1, NULL));
+    CHECK_INVALID(wstrand_connection_send_binary(connection, "a", SIZE_MAX, NULL));
+    CHECK_INVALID(wstrand_connection_try_send_text(connection, NULL, 1, NULL));
+    CHECK_INVALID(wstrand_connection_try_send_text(connection, bad, 3, NULL));
+    CHECK_INVALID(wstrand_connection_try_send_binary(connection, NULL, 1, NULL));
+    CHECK_INVALID(wstrand_connection_ping(connection, NULL, 1, NULL));
+    CHECK_REFUSED(wstrand_connection_ping(connection, long_ping, 126, &error), WSTRAND_INVALID_ARGUMENT);
+    CHECK_OK(wstrand_connection_ping(connection, long_ping, 125, NULL));
+    CHECK_OK(wstrand_connection_ping(connection, NULL, 0, NULL));
+    CHECK_INVALID(wstrand_connection_receive(connection, 0, NULL, &data, &size, NULL));
+    CHECK_INVALID(wstrand_connection_receive(connection, 0, &kind, NULL, &size, NULL));
+    CHECK_INVALID(wstrand_connection_receive(connection, 0, &kind, &data, NULL, NULL));
+    CHECK(wstrand_connection_header(connection, NULL, 0) == NULL);
+    CHECK(wstrand_connection_header(connection, bad, 0) == NULL);
+    CHECK(wstrand_connection_header(connection, "upgrade", SIZE_MAX) == NULL);
+    CHECK_TEXT(wstrand_connection_header(connection, "upgrade", 0), "websocket");
+    CHECK(wstrand_connection_request(connection) == NULL);
+    CHECK(wstrand_connection_subprotocol(connection) == NULL);
+    CHECK(wstrand_connection_close_reason(connection, NULL) == NULL);
+    CHECK(wstrand_connection_userdata(connection) == NULL);
+    CHECK_OK(wstrand_connection_set_userdata(connection, &size, NULL));
+    CHECK_OK(wstrand_connection_set_userdata(connection, NULL, NULL));
+
+    CHECK_INVALID(wstrand_connection_begin_message(connection, WSTRAND_TEXT, NULL, NULL));
+    for (kind = -1; kind <= 300; kind++) {
+        const bool is_kind = kind == WSTRAND_TEXT || kind == WSTRAND_BINARY;
+        code = wstrand_connection_begin_message(connection, kind, &writer, NULL);
+        CHECK_INT(code, is_kind ? WSTRAND_OK : WSTRAND_INVALID_ARGUMENT);
+        CHECK((writer != NULL) == is_kind);
+        wstrand_writer_free(writer);
+    }
+    REQUIRE(wstrand_connection_begin_message(connection, WSTRAND_TEXT, &writer, NULL) == WSTRAND_OK);
+    CHECK_INVALID(wstrand_writer_write(writer, NULL, 1, NULL));
+    CHECK_OK(wstrand_writer_write(writer, NULL, 0, NULL));
+    wstrand_writer_free(writer);
+
+    for (code = 0; code <= UINT16_MAX; code++)
+        if (code != 1000 && (code < 3000 || code > 4999))
+            CHECK_INVALID(wstrand_connection_close(connection, (uint16_t)code, NULL, NULL));
+    memset(reason, 'r', sizeof reason);
+    reason[sizeof reason - 1] = '\0';
+    CHECK_REFUSED(wstrand_connection_close(connection, 1000, reason, &error), WSTRAND_INVALID_ARGUMENT);
+    CHECK_REFUSED(wstrand_connection_close(connection, 1000, bad, &error), WSTRAND_INVALID_ARGUMENT);
+    CHECK_INT(wstrand_connection_ready_state(connection), WSTRAND_OPEN);
+
+    CHECK_OK(wstrand_connection_send_string(connection, "still here", NULL));
+    CHECK_OK(wstrand_connection_receive(connection, PATIENCE_MS, &kind, &data, &size, NULL));
+    CHECK_INT(size, 10);
+    reason[WSTRAND_CLOSE_REASON_MAX] = '\0';
+    CHECK_OK(wstrand_connection_close(connection, 4999, reason, NULL));
+    CHECK_OK(wstrand_connection_wait_closed(connection, PATIENCE_MS, NULL));
+    CHECK_TEXT(wstrand_connection_close_reason(connection, NULL), reason);
+    wstrand_connection_free(connection);
+}
+
+static void on_request(const wstrand_request *request, wstrand_response *response, void *userdata)
+{
+    int status;
+    (void)userdata;
+    CHECK(wstrand_request_header(request, NULL, 0) == NULL);
+    CHECK(wstrand_request_header(request, bad, 0) == NULL);
+    CHECK(wstrand_request_header(request, "Host", SIZE_MAX) == NULL);
+    CHECK(wstrand_request_subprotocol(request, SIZE_MAX) == NULL);
+    CHECK_INVALID(wstrand_response_accept(response, ""));
+    CHECK_INVALID(wstrand_response_accept(response, bad));
+    CHECK_INVALID(wstrand_response_accept(response, line_end));
+    CHECK_INVALID(wstrand_response_add_header(response, NULL, "a"));
+    CHECK_INVALID(wstrand_response_add_header(response, "A", NULL));
+    CHECK_INVALID(wstrand_response_add_header(response, "", "a"));
+    CHECK_INVALID(wstrand_response_add_header(response, bad, "a"));
+    CHECK_INVALID(wstrand_response_add_header(response, "A", bad));
+    CHECK_INVALID(wstrand_response_add_header(response, "A", line_end));
+    CHECK_INVALID(wstrand_response_add_header(response, "Content-Length", "1"));
+    CHECK_INVALID(wstrand_response_set_body(response, bad, "a", 1));
+    CHECK_INVALID(wstrand_response_set_body(response, line_end, "a", 1));
+    CHECK_INVALID(wstrand_response_set_body(response, NULL, NULL, 1));
+    CHECK_INVALID(wstrand_response_set_body(response, NULL, "a", SIZE_MAX));
+    for (status = -1; status <= 700; status++)
+        CHECK_INT(wstrand_response_set_status(response, status),
+                  status >= 200 && status <= 599 ? WSTRAND_OK : WSTRAND_INVALID_ARGUMENT);
+    CHECK_OK(wstrand_response_accept(response, NULL)); /* the last word */
+}
+
+static void no_request(void)
+{
+    CHECK(wstrand_request_method(NULL) == NULL);
+    CHECK(wstrand_request_path(NULL) == NULL);
+    CHECK(wstrand_request_query(NULL) == NULL);
+    CHECK(wstrand_request_origin(NULL) == NULL);
+    CHECK(wstrand_request_peer_address(NULL) == NULL);
+    CHECK(wstrand_request_header(NULL, "a", 0) == NULL);
+    CHECK(wstrand_request_subprotocol(NULL, 0) == NULL);
+    CHECK(!wstrand_request_is_upgrade(NULL));
+    CHECK_INVALID(wstrand_response_accept(NULL, NULL));
+    CHECK_INVALID(wstrand_response_set_status(NULL, 200));
+    CHECK_INVALID(wstrand_response_add_header(NULL, "A", "b"));
+    CHECK_INVALID(wstrand_response_set_body(NULL, NULL, NULL, 0));
+}
+
+static void servers(void)
+{
+    static const char *const addresses[] = {"", "nonsense", "127.0.0.1", "127.0.0.1:", "127.0.0.1:99999",
+                                            "99999", "-1", ":::", bad, "\n"};
+    wstrand_handler *handler = wstrand_handler_new(NULL, NULL);
+    wstrand_options *options = wstrand_options_new();
+    wstrand_server *server = (void *)&server;
+    size_t i, busy;
+
+    CHECK_REFUSED(wstrand_server_new(NULL, NULL, handler, &server, &error), WSTRAND_INVALID_ARGUMENT);
+    CHECK(server == NULL);
+    server = (void *)&server;
+    CHECK_INVALID(wstrand_server_new("0", NULL, NULL, &server, NULL));
+    CHECK(server == NULL);
+    CHECK_INVALID(wstrand_server_new("0", NULL, handler, NULL, NULL));
+    for (i = 0; i < sizeof addresses / sizeof *addresses; i++) {
+        server = (void *)&server;
+        if (wstrand_server_new(addresses[i], NULL, handler, &server, NULL) != WSTRAND_INVALID_ARGUMENT) {
+            fprintf(stderr, "not refused: %s\n", addresses[i]);
+            CHECK(false);
+        }
+        CHECK(server == NULL);
+    }
+    CHECK_INVALID(wstrand_options_add_subprotocol(options, "no token"));
+    CHECK_INVALID(wstrand_server_new("0", options, handler, &server, NULL));
+    wstrand_options_free(options);
+
+    /* What is not an origin is refused by starting. */
+    options = wstrand_options_new();
+    CHECK_OK(wstrand_options_add_allowed_origin(options, "nonsense"));
+    REQUIRE(wstrand_server_new("0", options, handler, &server, NULL) == WSTRAND_OK);
+    CHECK_REFUSED(wstrand_server_start(server, &error), WSTRAND_INVALID_ARGUMENT);
+    wstrand_server_free(server);
+    wstrand_options_free(options);
+    wstrand_handler_free(handler);
+
+    CHECK(wstrand_server_address(NULL) == NULL);
+    CHECK_INT(wstrand_server_port(NULL), 0);
+    CHECK_INVALID(wstrand_server_start(NULL, NULL));
+    CHECK_INVALID(wstrand_server_run(NULL, NULL));
+    CHECK_INVALID(wstrand_server_stop(NULL, 0, NULL));
+    CHECK_INVALID(wstrand_server_stop(NULL, 0, &busy));
+    CHECK_INT(wstrand_server_connection_count(NULL), 0);
+    wstrand_server_free(NULL);
+}
+
+static atomic_int lines, freed;
+
+static void on_log(int level, const char *target, const char *text, void *userdata)
+{
+    CHECK(level >= WSTRAND_LOG_ERROR && level <= WSTRAND_LOG_TRACE);
+    CHECK(target[0] != '\0');
+    CHECK(text[0] != '\0');
+    CHECK(userdata == &lines);
+    wstrand_connection_free(NULL); /* may call everything */
+    atomic_fetch_add(&lines, 1);
+}
+
+static void log_freed(void *userdata)
+{
+    CHECK(userdata == &lines);
+    atomic_fetch_add(&freed, 1);
+}
+
+static void logging(const char *url)
+{
+    wstrand_connection *connection;
+    int level, before;
+    CHECK_OK(wstrand_set_log(on_log, WSTRAND_LOG_TRACE, &lines, log_freed));
+    connection = open_connection(url, NULL, NULL);
+    wstrand_connection_free(connection);
+    for (level = -1; level <= 300; level++) {
+        before = atomic_load(&freed);
+        CHECK_INT(wstrand_set_log(on_log, level, &lines, log_freed),
+                  level >= 0 && level <= 5 ? WSTRAND_OK : WSTRAND_INVALID_ARGUMENT);
+        if (level < 0 || level > 5)
+            CHECK_INT(atomic_load(&freed), before);
+    }
+    CHECK_OK(wstrand_set_log(NULL, WSTRAND_LOG_OFF, NULL, NULL));
+    CHECK_OK(wstrand_set_log(NULL, WSTRAND_LOG_TRACE, NULL, NULL));
+    while (atomic_load(&freed) < 7) /* once each for the one above and levels 0 to 5 */
+        ;
+    CHECK_INT(atomic_load(&freed), 7);
+}
+
+int main(void)
+{
+    wstrand_handler *handler = wstrand_handler_new(NULL, NULL);
+    wstrand_server *server;
+    char url[URL_SIZE];
+
+    wstrand_handler_set_on_message(handler, echo);
+    wstrand_handler_set_on_request(handler, on_request);
+    server = serve(handler, NULL, url);
+    errors();
+    option_values();
+    handlers();
+    connecting(url);
+    no_connection();
+    on_a_connection(url);
+    no_request();
+    servers();
+    logging(url);
+    end_server(server);
+    return finish();
+}

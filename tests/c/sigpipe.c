@@ -1,0 +1,110 @@
+/* A peer that is gone: sending fails with a code, and SIGPIPE, at its default, does not end the process. */
+#include "check.h"
+#include <signal.h>
+
+enum { SENDERS = 4 };
+
+static struct counter gone = COUNTER, accepted = COUNTER;
+static wstrand_connection *kept;
+
+/* The server's end cuts the connection at the first message. */
+static void cut(wstrand_connection *connection, int kind, const void *data, size_t size, void *userdata)
+{
+    (void)kind, (void)data, (void)size, (void)userdata;
+    CHECK_OK(wstrand_connection_shutdown(connection));
+}
+
+static void on_close(wstrand_connection *connection, uint16_t code, const char *reason, size_t reason_size,
+                     bool was_clean, void *userdata)
+{
+    (void)connection, (void)reason, (void)userdata;
+    CHECK_INT(code, WSTRAND_CLOSE_ABNORMAL);
+    CHECK_INT(reason_size, 0);
+    CHECK(!was_clean);
+    counter_add(&gone, 1);
+}
+
+static void keep(wstrand_connection *connection, void *userdata)
+{
+    (void)userdata;
+    kept = wstrand_connection_retain(connection);
+    counter_add(&accepted, 1);
+}
+
+static void *send_until_it_fails(void *argument)
+{
+    static const char data[5000];
+    wstrand_connection *connection = argument;
+    int code, i;
+    do
+        code = wstrand_connection_send_binary(connection, data, sizeof data, NULL);
+    while (code == WSTRAND_OK);
+    CHECK(code == WSTRAND_LOST || code == WSTRAND_IO || code == WSTRAND_CLOSED);
+    for (i = 0; i < 20; i++) {
+        CHECK(wstrand_connection_send_text(connection, "x", 1, NULL) != WSTRAND_OK);
+        CHECK(wstrand_connection_ping(connection, "x", 1, NULL) != WSTRAND_OK);
+        CHECK(wstrand_connection_try_send_text(connection, "x", 1, NULL) != WSTRAND_OK);
+    }
+    return NULL;
+}
+
+static void send_from_several_threads(wstrand_connection *connection)
+{
+    pthread_t threads[SENDERS];
+    int i;
+    for (i = 0; i < SENDERS; i++)
+        threads[i] = start_thread(send_until_it_fails, connection);
+    for (i = 0; i < SENDERS; i++)
+        pthread_join(threads[i], NULL);
+}
+
+int main(int argc, char **argv)
+{
+    const int rounds = is_light(argc, argv) ? 3 : 30;
+    wstrand_handler *handler = wstrand_handler_new(NULL, NULL);
+    wstrand_server *server;
+    wstrand_connection *connection;
+    struct sigaction action;
+    char url[URL_SIZE];
+    int i;
+
+    /* Whoever started this program may ignore it, and that is inherited. */
+    signal(SIGPIPE, SIG_DFL);
+
+    wstrand_handler_set_on_message(handler, cut);
+    server = serve(handler, NULL, url);
+
+    /* Called back, and in pull style. */
+    handler = wstrand_handler_new(NULL, NULL);
+    wstrand_handler_set_on_close(handler, on_close);
+    for (i = 0; i < rounds; i++) {
+        connection = open_connection(url, NULL, handler);
+        send_from_several_threads(connection);
+        CHECK_OK(wstrand_connection_wait_closed(connection, PATIENCE_MS, NULL));
+        wstrand_connection_free(connection);
+        connection = open_connection(url, NULL, NULL);
+        send_from_several_threads(connection);
+        wstrand_connection_free(connection);
+    }
+    CHECK_INT(counter_value(&gone), rounds);
+    wstrand_handler_free(handler);
+    end_server(server);
+
+    /* The client goes, and the server's end sends. */
+    handler = wstrand_handler_new(NULL, NULL);
+    wstrand_handler_set_on_open(handler, keep);
+    server = serve(handler, NULL, url);
+    for (i = 0; i < rounds; i++) {
+        connection = open_connection(url, NULL, NULL);
+        REQUIRE(counter_reaches(&accepted, i + 1));
+        wstrand_connection_shutdown(connection);
+        send_from_several_threads(kept);
+        wstrand_connection_free(kept);
+        wstrand_connection_free(connection);
+    }
+    end_server(server);
+
+    REQUIRE(sigaction(SIGPIPE, NULL, &action) == 0);
+    CHECK(action.sa_handler == SIG_DFL);
+    return finish();
+}

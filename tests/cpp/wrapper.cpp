@@ -1,0 +1,468 @@
+/*
+ * The C++ wrapper: what owns is moved, errors are thrown or told, callbacks may throw, both styles and a
+ * server. Under -fno-exceptions only what is left then.
+ */
+#include <array>
+#include <atomic>
+#include <cstdio>
+#include <cstdlib>
+#include <future>
+#include <string>
+#include <thread>
+#include <type_traits>
+#include <vector>
+#include <wstrand.hpp>
+
+#if WSTRAND_EXCEPTIONS
+# include <stdexcept>
+#endif
+
+using namespace std::chrono_literals;
+
+static std::atomic<int> failures;
+
+static bool check(bool holds, const char *what, int line)
+{
+    if (!holds) {
+        ++failures;
+        std::fprintf(stderr, "wrapper.cpp:%d: not so: %s\n", line, what);
+    }
+    return holds;
+}
+
+#define CHECK(...) check((__VA_ARGS__), #__VA_ARGS__, __LINE__)
+
+static const auto patience = 100s;
+
+static_assert(std::is_nothrow_move_constructible_v<wstrand::connection>);
+static_assert(std::is_nothrow_move_assignable_v<wstrand::connection>);
+static_assert(!std::is_copy_constructible_v<wstrand::connection>);
+static_assert(!std::is_copy_assignable_v<wstrand::connection>);
+static_assert(!std::is_copy_constructible_v<wstrand::server>);
+static_assert(!std::is_copy_constructible_v<wstrand::options>);
+static_assert(std::is_nothrow_move_constructible_v<wstrand::options>);
+static_assert(std::is_nothrow_copy_constructible_v<wstrand::error>); // as of what is thrown
+static_assert(std::is_base_of_v<std::exception, wstrand::error>);
+static_assert(std::is_trivially_copyable_v<wstrand::connection_ref>);
+static_assert(std::is_trivially_copyable_v<wstrand::message>);
+static_assert(sizeof(wstrand::options) == sizeof(void *)); // a stateless deleter
+static_assert(!std::is_convertible_v<std::vector<int>, wstrand::byte_view>);
+static_assert(std::is_convertible_v<std::array<unsigned char, 3>, wstrand::byte_view>);
+static_assert(std::is_convertible_v<wstrand::message, wstrand::byte_view>);
+
+// All of these are noexcept, whoever forgets it.
+using wstrand::connection;
+using wstrand::error;
+static_assert(noexcept(wstrand::connect("", std::declval<error &>())));
+static_assert(noexcept(std::declval<connection &>().send("", std::declval<error &>())));
+static_assert(noexcept(std::declval<connection &>().receive(std::declval<error &>())));
+static_assert(noexcept(std::declval<connection &>().receive(std::declval<std::chrono::milliseconds>(), std::declval<error &>())));
+static_assert(noexcept(std::declval<connection &>().wait_closed(std::declval<error &>())));
+
+struct echo_server {
+    wstrand::server server;
+    std::string url;
+
+    explicit echo_server(const wstrand::options &options = {})
+    {
+        wstrand::handler handler;
+        handler.on_message = [](wstrand::connection_ref ws, const wstrand::message &message) {
+            error failure;
+            if (message.text() == "close me")
+                ws.close(4001, "as told", failure);
+            else if (message.text() == "cut me")
+                ws.shutdown();
+            else
+                ws.send(message, failure);
+        };
+        handler.on_request = [](wstrand::request request, wstrand::response response) {
+            error failure;
+            if (request.path() == "/forbidden") {
+                response.set_status(403, failure);
+                response.add_header("X-Why", "because", failure);
+                response.set_body("text/plain", std::string("go away"), failure);
+            }
+            CHECK(!failure);
+        };
+        error failure;
+        server = wstrand::listen("0", options, std::move(handler), failure);
+        CHECK(!failure && server);
+        server.start(failure);
+        CHECK(!failure);
+        CHECK(server.port() != 0);
+        url = "ws://" + std::string(server.address()) + "/";
+    }
+};
+
+static void pull(const std::string &url)
+{
+    error failure(WSTRAND_PANIC);
+    wstrand::options options;
+    options.add_subprotocol("x").connect_timeout(patience).ping_interval(5s).max_message_bytes(1 << 20);
+    connection ws = wstrand::connect(url, options, failure);
+    CHECK(!failure && failure.code() == WSTRAND_OK && ws);
+    CHECK(ws.subprotocol() == "x");
+    CHECK(ws.ready_state() == wstrand::ready_state::open);
+    CHECK(ws.close_code() == 0 && ws.close_reason().empty() && !ws.was_clean());
+    CHECK(ws.header("upgrade") == "websocket" && !ws.header("x-none") && !ws.peer_address().empty());
+
+    CHECK(ws.receive(0ms, failure).timed_out() && !failure);
+    CHECK(ws.receive(-1h, failure).timed_out() && !failure);
+    ws.send("hello", failure);
+    auto message = ws.receive(failure);
+    CHECK(message && message->is_text() && message->text() == "hello" && !failure);
+
+    const std::vector<unsigned char> bytes{0, 1, 255};
+    ws.send_binary(bytes, failure);
+    const wstrand::received got = ws.receive(patience, failure);
+    CHECK(got && !got.timed_out() && got->kind() == wstrand::message_kind::binary && got->size() == 3);
+    CHECK(std::vector<std::byte>(got->begin(), got->end())[2] == std::byte{255});
+    ws.send_binary({"\0\0", 2}, failure);
+    CHECK((*ws.receive(patience, failure)).size() == 2);
+    ws.send(std::string_view(), failure);
+    CHECK(ws.receive(patience, failure)->text().empty());
+    ws.ping({"abc", 3}, failure);
+    CHECK(!failure);
+    ws.ping(std::string(126, 'x'), failure);
+    CHECK(failure.code() == WSTRAND_INVALID_ARGUMENT && failure.what()[0] != '\0' && failure.get() != nullptr);
+    ws.send("\xff", failure);
+    CHECK(failure.code() == WSTRAND_INVALID_ARGUMENT);
+    ws.close(999, "", failure);
+    CHECK(failure.code() == WSTRAND_INVALID_ARGUMENT);
+    ws.close(1000, std::string_view("a\0b", 3), failure);
+    CHECK(failure.code() == WSTRAND_INVALID_ARGUMENT);
+    CHECK(!ws.wait_closed(0ms, failure) && !failure);
+    CHECK(ws.buffered_amount() < 1000);
+
+    ws.send("close me", failure);
+    CHECK(!ws.receive(failure) && !failure);
+    const wstrand::received none = ws.receive(1s, failure);
+    CHECK(!none && !none.timed_out() && !failure);
+    CHECK(ws.close_code() == 4001 && ws.close_reason() == "as told" && ws.was_clean());
+    CHECK(ws.ready_state() == wstrand::ready_state::ended);
+    ws.send("too late", failure);
+    CHECK(failure.code() == WSTRAND_CLOSED);
+    CHECK(ws.wait_closed(1s, failure) && !failure);
+
+    connection lost = wstrand::connect(url, failure);
+    lost.send("cut me", failure);
+    CHECK(!lost.receive(failure) && failure.code() == WSTRAND_LOST && failure.close_code() == 1006);
+    const error kept = failure; // outlives the next call
+    lost.send("x", failure);
+    failure = {};
+    CHECK(!failure && kept && kept.what()[0] != '\0');
+}
+
+static void failing(const std::string &url)
+{
+    error failure;
+    CHECK(!wstrand::connect("ws://127.0.0.1:1/", failure));
+    CHECK(failure.code() == WSTRAND_IO && failure.phase() == "connect" && failure.os_code() != 0);
+    CHECK(!wstrand::connect(std::string_view("ws://127.0.0.1:1/\0x", 19), failure));
+    CHECK(failure.code() == WSTRAND_INVALID_ARGUMENT);
+    wstrand::options options;
+    options.add_header("X", std::string_view("a\0b", 3));
+    CHECK(!wstrand::connect(url, options, failure) && failure.code() == WSTRAND_INVALID_ARGUMENT);
+    CHECK(!wstrand::connect(url + "forbidden", failure));
+    CHECK(failure.code() == WSTRAND_HANDSHAKE && failure.http_status() == 403);
+    CHECK(failure.http_header("x-why") == "because" && !failure.http_header("x-why", 1));
+    CHECK(failure.http_body() == "go away");
+    CHECK(!wstrand::listen("nonsense", {}, failure) && failure.code() == WSTRAND_INVALID_ARGUMENT);
+
+    // None at all: every call says so.
+    connection none;
+    CHECK(!none && none.get() == nullptr);
+    none.send("x", failure);
+    CHECK(failure.code() == WSTRAND_INVALID_ARGUMENT);
+    CHECK(!none.receive(failure) && failure);
+    none.wait_closed(failure);
+    CHECK(failure && none.subprotocol().empty() && none.ready_state() == wstrand::ready_state::ended);
+}
+
+static void moving(const std::string &url)
+{
+    error failure;
+    connection first = wstrand::connect(url, failure);
+    wstrand_connection *const handle = first.get();
+    connection second = std::move(first);
+    CHECK(!first && second.get() == handle); // NOLINT: moved from on purpose
+    first = std::move(second);
+    CHECK(!second && first.get() == handle);
+    first = wstrand::connect(url, failure); // the former one is closed
+    CHECK(first && !failure);
+    std::vector<connection> several;
+    for (int i = 0; i < 5; ++i)
+        several.push_back(wstrand::connect(url, failure));
+    for (connection &each : several) {
+        each.send("x", failure);
+        CHECK(each.receive(failure) && !failure);
+    }
+    connection shared = several[0].share();
+    several.clear();
+    shared.send("x", failure);
+    CHECK(shared.receive(failure) && !failure);
+    wstrand_connection_free(shared.release());
+    CHECK(!shared);
+}
+
+static void called_back(const std::string &url)
+{
+    error failure;
+    std::string told;
+    std::promise<void> ponged;
+    wstrand::handler handler;
+    handler.on_open = [&](wstrand::connection_ref ws) {
+        error ignored;
+        told += "open ";
+        ws.ping({"pi", 2}, ignored);
+    };
+    handler.on_pong = [&](wstrand::connection_ref, wstrand::byte_view payload) {
+        told += "pong" + std::to_string(payload.size()) + " ";
+        ponged.set_value();
+    };
+    handler.on_message = [&](wstrand::connection_ref ws, const wstrand::message &message) {
+        error ignored;
+        told += std::string(message.text()) + " ";
+        if (message.text() == "two")
+            ws.close(3000, "done", ignored);
+        CHECK(!ignored);
+    };
+    handler.on_close = [&](wstrand::connection_ref, std::uint16_t code, std::string_view reason, bool was_clean) {
+        told += std::to_string(code) + " " + std::string(reason) + (was_clean ? " clean" : " unclean");
+    };
+    {
+        connection ws = wstrand::connect(url, std::move(handler), failure);
+        CHECK(!failure);
+        ponged.get_future().wait();
+        CHECK(!ws.receive(failure) && failure.code() == WSTRAND_INVALID_STATE);
+        ws.send("one", failure);
+        ws.send("two", failure);
+        ws.wait_closed(failure);
+        CHECK(!failure && ws.was_clean());
+    }
+    if (!CHECK(told == "open pong2 one two 3000 done clean"))
+        std::fprintf(stderr, "%s\n", told.c_str());
+
+    // The error of on_error may be kept.
+    error kept;
+    wstrand::handler other;
+    other.on_error = [&](wstrand::connection_ref, const error &lost) { kept = lost; };
+    connection ws = wstrand::connect(url, wstrand::options(), std::move(other), failure);
+    ws.send("cut me", failure);
+    ws.wait_closed(failure);
+    CHECK(!failure && kept.code() == WSTRAND_LOST && std::string(kept.what()).size() > 3);
+    CHECK(kept.close_code() == 1006);
+}
+
+/* What a handler owns lives until nothing can call it any more, and no longer. */
+static void owning(const std::string &url)
+{
+    error failure;
+    const auto token = std::make_shared<int>(0);
+    for (int round = 0; round < 20; ++round) {
+        wstrand::handler handler;
+        handler.on_message = [token](wstrand::connection_ref, const wstrand::message &) { ++*token; };
+        connection ws = wstrand::connect(url, std::move(handler), failure);
+        ws.send("x", failure);
+        CHECK(token.use_count() > 1);
+        if (round % 2 == 0) {
+            ws.close(1000, {}, failure);
+            CHECK(ws.wait_closed(patience, failure));
+        }
+        ws = {};
+        CHECK(token.use_count() == 1);
+    }
+    // Freed inside its own callback.
+    std::promise<void> freed;
+    auto own = std::make_shared<connection>();
+    std::promise<void> ready;
+    wstrand::handler handler;
+    handler.on_message = [&, waiting = ready.get_future().share()](wstrand::connection_ref ws, const wstrand::message &) {
+        error ignored;
+        waiting.wait();
+        own.reset();
+        ws.send("x", ignored);
+        CHECK(ignored.code() == WSTRAND_CLOSED);
+        freed.set_value();
+    };
+    *own = wstrand::connect(url, std::move(handler), failure);
+    own->share().send("x", failure);
+    ready.set_value();
+    freed.get_future().wait();
+}
+
+static void serving()
+{
+    error failure;
+    std::promise<std::string> asked;
+    wstrand::handler handler;
+    handler.on_request = [&](wstrand::request request, wstrand::response response) {
+        error ignored;
+        if (request.is_upgrade() && request.subprotocol(1) == "b" && !request.origin())
+            response.accept("b", ignored);
+        response.add_header("X-Served", "yes", ignored);
+        asked.set_value(std::string(request.path()) + " " + std::string(request.query().value_or("none")));
+    };
+    handler.on_connection = [](wstrand::connection_ref ws) {
+        error ignored;
+        while (auto message = ws.receive(ignored))
+            ws.send(*message, ignored);
+    };
+    wstrand::server server = wstrand::listen("127.0.0.1:0", std::move(handler), failure);
+    CHECK(!failure);
+    wstrand::server moved = std::move(server);
+    std::thread runner([&] {
+        error stopped;
+        moved.run(stopped);
+        CHECK(!stopped);
+    });
+    wstrand::options options;
+    options.add_subprotocol("a").add_subprotocol("b");
+    connection ws = wstrand::connect("ws://" + std::string(moved.address()) + "/p?q", options, failure);
+    CHECK(asked.get_future().get() == "/p q");
+    CHECK(ws.subprotocol() == "b" && ws.header("x-served") == "yes");
+    ws.send("in pull style", failure);
+    CHECK(ws.receive(patience, failure)->text() == "in pull style");
+    CHECK(moved.connection_count() == 1);
+    std::thread receiver([&] {
+        error closed;
+        CHECK(!ws.receive(closed) && !closed && ws.close_code() == WSTRAND_CLOSE_GOING_AWAY);
+    });
+    CHECK(moved.stop(patience, failure) == 0 && !failure);
+    receiver.join();
+    runner.join();
+}
+
+#if WSTRAND_EXCEPTIONS
+
+template <typename Thrown, typename Call>
+static std::string thrown(Call call)
+{
+    try {
+        call();
+    } catch (const Thrown &caught) {
+        return caught.what();
+    }
+    return {};
+}
+
+static void throwing(const std::string &url)
+{
+    try {
+        wstrand::connect(url + "forbidden");
+        CHECK(false);
+    } catch (const std::exception &caught) {
+        CHECK(dynamic_cast<const error &>(caught).http_status() == 403);
+    }
+    connection ws = wstrand::connect(url, wstrand::options());
+    ws.send("hello");
+    CHECK(ws.receive().value().text() == "hello");
+    ws.send_binary(std::vector<char>(10));
+    CHECK(ws.receive(patience).value().size() == 10);
+    CHECK(ws.receive(1ms).timed_out());
+    CHECK(!thrown<std::bad_optional_access>([&] { (void)ws.receive(1ms).value(); }).empty());
+    ws.ping();
+    CHECK(!thrown<error>([&] { ws.close(1, "x"); }).empty());
+    CHECK(!thrown<error>([&] { ws.send("\xff"); }).empty());
+    CHECK(!ws.wait_closed(0ms));
+    ws.close();
+    CHECK(!ws.receive());
+    ws.wait_closed();
+    CHECK(ws.was_clean());
+    CHECK(!thrown<error>([&] { ws.send("x"); }).empty());
+    CHECK(!thrown<error>([] { wstrand::listen("nonsense", {}); }).empty());
+    CHECK(!thrown<error>([] { connection().wait_closed(); }).empty());
+}
+
+/* What leaves a callback comes back from wait_closed, once, and the peer is told 1011. */
+static void thrown_in_callbacks()
+{
+    std::promise<int> seen;
+    wstrand::handler handler;
+    handler.on_open = [](wstrand::connection_ref ws) { ws.send("hello"); };
+    handler.on_close = [&](wstrand::connection_ref, std::uint16_t code, std::string_view, bool was_clean) {
+        CHECK(was_clean);
+        seen.set_value(code);
+    };
+    wstrand::server server = wstrand::listen("0", std::move(handler));
+    server.start();
+    const std::string url = "ws://" + std::string(server.address());
+
+    for (int round = 0; round < 3; ++round) {
+        seen = {};
+        wstrand::handler client;
+        if (round == 0)
+            client.on_open = [](wstrand::connection_ref) { throw std::runtime_error("mine"); };
+        else
+            client.on_message = [](wstrand::connection_ref, const wstrand::message &) {
+                throw std::runtime_error("mine");
+            };
+        if (round == 2)
+            client.on_close = [](wstrand::connection_ref, std::uint16_t, std::string_view, bool) {
+                throw std::runtime_error("a second one, which is dropped");
+            };
+        connection ws = wstrand::connect(url, std::move(client));
+        CHECK(thrown<std::runtime_error>([&] { ws.wait_closed(); }) == "mine");
+        CHECK(seen.get_future().get() == WSTRAND_CLOSE_INTERNAL_ERROR);
+        ws.wait_closed();
+        CHECK(ws.wait_closed(0ms));
+    }
+    // An exception that nobody asks for does no harm.
+    seen = {};
+    {
+        wstrand::handler client;
+        std::promise<void> now;
+        client.on_message = [&](wstrand::connection_ref, const wstrand::message &) {
+            now.set_value();
+            throw 42;
+        };
+        connection ws = wstrand::connect(url, std::move(client));
+        now.get_future().wait();
+    }
+    seen.get_future().wait();
+    server.stop(patience);
+
+    // A server's: status 500 for a request, 1011 for a connection; the first comes back from stop.
+    wstrand::handler served;
+    served.on_request = [](wstrand::request request, wstrand::response) {
+        if (request.path() == "/throws")
+            throw std::runtime_error("in on_request");
+    };
+    served.on_message = [](wstrand::connection_ref, const wstrand::message &) {
+        throw std::runtime_error("in on_message");
+    };
+    server = wstrand::listen("0", std::move(served));
+    server.start();
+    error failure;
+    wstrand::connect("ws://" + std::string(server.address()) + "/throws", failure);
+    CHECK(failure.http_status() == 500);
+    connection ws = wstrand::connect("ws://" + std::string(server.address()));
+    ws.send("x");
+    CHECK(!ws.receive() && ws.close_code() == WSTRAND_CLOSE_INTERNAL_ERROR);
+    CHECK(thrown<std::runtime_error>([&] { server.stop(patience); }) == "in on_request");
+    CHECK(server.stop(patience) == 0);
+}
+
+#endif
+
+int main()
+{
+    static_assert(WSTRAND_VERSION_MAJOR == 0);
+    CHECK(!wstrand::version().empty());
+    wstrand::options options;
+    options.add_subprotocol("x");
+    echo_server server(options);
+    pull(server.url);
+    failing(server.url);
+    moving(server.url);
+    called_back(server.url);
+    owning(server.url);
+    serving();
+#if WSTRAND_EXCEPTIONS
+    throwing(server.url);
+    thrown_in_callbacks();
+#endif
+    error failure;
+    CHECK(server.server.stop(patience, failure) == 0 && !failure);
+    return failures == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
