@@ -108,7 +108,8 @@ pub enum Phase {
 #[non_exhaustive]
 pub struct CloseInfo {
     /// The close code: the one the peer sent; 1005 if its Close had none; 1006 if none came
-    /// (RFC 6455, section 7.4.1). While the closing handshake runs, the code that was sent.
+    /// (RFC 6455, section 7.4.1), as where we failed the connection: the error says with which code. While
+    /// the closing handshake runs, the code that was sent.
     pub code: u16,
     /// The close reason that came with the code.
     pub reason: String,

@@ -65,7 +65,7 @@ impl Options {
     }
 
     /// Sets how many bytes may wait to be sent. Above that `send` waits and `try_send` returns
-    /// [`Error::Full`](crate::Error::Full). One message may always wait, however long it is. 1 MiB by default.
+    /// [`Error::Full`](crate::Error::Full). One message may always wait besides, however long it is. 1 MiB by default.
     pub fn max_buffered_bytes(&mut self, bytes: usize) -> &mut Self {
         self.max_buffered_bytes = bytes;
         self
@@ -88,7 +88,8 @@ impl Options {
     /// Sets how often a ping is sent to see whether the peer is still there, or never. 20 s by default.
     ///
     /// The peer is judged only while a thread waits in a receiving call: an application that is busy for
-    /// a while, or does not receive, is not taken for a dead peer.
+    /// a while, or does not receive, is not taken for a dead peer. Where what was sent before does not get
+    /// out, neither does the ping: then `send_timeout` notices.
     pub fn ping_interval(&mut self, interval: Option<Duration>) -> &mut Self {
         self.ping_interval = interval;
         self

@@ -66,6 +66,7 @@ pub struct Server {
 }
 
 /// A handle to a running server: to stop it, and to look at it. Clone it, and use it from any thread.
+/// Dropping it does nothing to the server.
 #[derive(Clone)]
 pub struct ServerHandle {
     local_addr: Option<SocketAddr>,
@@ -296,7 +297,8 @@ impl Server {
     }
 
     /// Serves until [`ServerHandle::stop`] has done its work: `serve` gets each open connection on that
-    /// connection's own thread. When `serve` returns, or panics, its connection is closed.
+    /// connection's own thread. When `serve` returns, or panics, its connection is closed; unless it has
+    /// handed the [`WebSocket`] on, which then lives, and is counted, as long as somebody has it.
     ///
     /// # Errors
     ///

@@ -52,9 +52,7 @@ fn a_peer_that_has_vanished_is_noticed_by_a_blocked_receive() {
             let Pair {
                 mut ws, mut raw, ..
             } = pair;
-            let start = Instant::now();
             let error = ws.receive().unwrap_err();
-            assert!(start.elapsed() >= Duration::from_millis(100));
             assert_noticed(&error, ws.close_info());
             let error = ws.receive().unwrap_err();
             assert_noticed(&error, ws.close_info());

@@ -137,7 +137,8 @@ impl Sender {
     /// Starts the closing handshake (RFC 6455, section 7): Close goes out behind everything sent before.
     ///
     /// Never blocks. The receiver goes on handing out messages until the peer answers, for `close_timeout`
-    /// at the most; see [`Receiver::wait_closed`](crate::Receiver::wait_closed). A second call does nothing.
+    /// at the most. Where no thread receives, call [`Receiver::wait_closed`](crate::Receiver::wait_closed)
+    /// to get to the end of it. A second call does nothing.
     ///
     /// # Errors
     ///

@@ -11,8 +11,8 @@ use crate::{
 /// A message that is sent in fragments as it is written (RFC 6455, section 5.4).
 ///
 /// Begun by [`Sender::writer`]. Bytes are collected up to 16 KiB a fragment; [`Self::flush`] sends one now.
-/// [`Self::finish`] ends the message. One that is dropped unfinished cannot be taken back: its connection
-/// is closed with code 1011.
+/// [`Self::finish`] ends the message. One that is dropped unfinished, when some of it has
+/// been sent, cannot be taken back: its connection is closed with code 1011.
 #[derive(Debug)]
 pub struct MessageWriter {
     sender: Sender,

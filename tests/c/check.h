@@ -5,7 +5,9 @@
 #ifndef _POSIX_C_SOURCE
 #define _POSIX_C_SOURCE 200809L
 #endif
+#include <dirent.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -60,14 +62,6 @@ SHARED bool check_text(const char *got, const char *wanted, const char *what, co
             exit(EXIT_FAILURE);                                                                     \
     } while (0)
 
-SHARED int finish(void)
-{
-    const int failed = atomic_load(&failures);
-    if (failed > 0)
-        fprintf(stderr, "%d checks failed\n", failed);
-    return failed > 0 ? EXIT_FAILURE : EXIT_SUCCESS;
-}
-
 /* `light` as the only argument asks for less of the same: valgrind is slow. */
 SHARED bool is_light(int argc, char **argv)
 {
@@ -79,6 +73,45 @@ SHARED double now_s(void)
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+/* How many entries a directory of /proc has. */
+SHARED int entries(const char *path)
+{
+    DIR *directory = opendir(path);
+    const struct dirent *entry;
+    int count = 0;
+    REQUIRE(directory != NULL);
+    while ((entry = readdir(directory)) != NULL)
+        count += entry->d_name[0] != '.';
+    closedir(directory);
+    return count;
+}
+
+static int descriptors_at_start;
+
+__attribute__((constructor)) static void look_around(void)
+{
+    descriptors_at_start = entries("/proc/self/fd");
+}
+
+/* The end of every program. What is left then is this thread and the library's watchdog, and no
+   descriptor; the last closing handshakes may take a moment. */
+SHARED int finish(void)
+{
+    const double until = now_s() + PATIENCE_S;
+    int failed, threads, descriptors;
+    do {
+        sched_yield();
+        threads = entries("/proc/self/task");
+        descriptors = entries("/proc/self/fd");
+    } while ((threads > 2 || descriptors > descriptors_at_start) && now_s() < until);
+    CHECK(threads <= 2);
+    CHECK_INT(descriptors, descriptors_at_start);
+    failed = atomic_load(&failures);
+    if (failed > 0)
+        fprintf(stderr, "%d checks failed\n", failed);
+    return failed > 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
 /* A number that threads raise and wait for. */

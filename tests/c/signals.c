@@ -122,7 +122,7 @@ int main(int argc, char **argv)
     server = serve_echo(url);
     in_turns(url, light ? 100 : 2000);
     in_flight(url, light ? 100 : 2000);
-    for (i = 0; i < (light ? 5 : 50); i++)
+    for (i = 0; i < (light ? 3 : 10); i++)
         in_turns(url, 1);
     end_server(server);
 
