@@ -143,7 +143,7 @@ static void handlers(void)
 static void connecting(const char *good)
 {
     static const char *const urls[] = {
-        "", "nonsense", "http://127.0.0.1/", "wss://127.0.0.1/", "ws://", "ws://:1/", "ws://127.0.0.1:99999/",
+        "", "nonsense", "http://127.0.0.1/", "ws://", "ws://:1/", "ws://127.0.0.1:99999/",
         "ws://127.0.0.1:1/#fragment", "ws://[::1/", "ws://127.0.0.1:-1/", bad, "\n", "ws://a b/",
     };
     wstrand_connection *connection = NULL;
