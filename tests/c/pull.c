@@ -167,7 +167,7 @@ static void do_not_read(wstrand_connection *connection, void *userdata)
 
 static void a_peer_that_does_not_read(void)
 {
-    enum { BOUND = 64 * 1024, PIECE = 32 * 1024, HUGE_SIZE = 64 * 1024 * 1024 };
+    enum { BOUND = 64 * 1024, PIECE = 32 * 1024, HUGE_SIZE = 24 * 1024 * 1024 };
     wstrand_options *options = wstrand_options_new();
     wstrand_handler *handler = wstrand_handler_new(NULL, NULL);
     wstrand_connection *connection;
