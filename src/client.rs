@@ -232,6 +232,7 @@ impl Client {
             &target.authority,
             &target.path_and_query,
             &self.subprotocols,
+            self.options.deflate,
             &headers,
             nonce,
         )?;
@@ -329,6 +330,11 @@ impl Client {
         };
         let opened = Opened {
             subprotocol: accepted.subprotocol,
+            deflate: accepted.deflate,
+            extensions: accepted
+                .deflate
+                .map(|agreed| agreed.to_string())
+                .unwrap_or_default(),
             headers: accepted.headers,
             request: None,
             peer_addr: socket.peer_addr(),

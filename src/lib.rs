@@ -80,13 +80,14 @@ pub use http;
 
 pub use client::{Client, connect};
 pub use connection::{
-    Event, Handler, MessageWriter, Messages, ReadyState, Receiver, Sender, WebSocket,
+    Event, Handler, MessageWriter, Messages, PreparedMessage, ReadyState, Receiver, Sender,
+    WebSocket,
 };
 pub use error::{
     CloseInfo, Error, HandshakeError, HeaderProblem, Misuse, Phase, ProxyError, Refusal, Result,
     TlsError,
 };
-pub use handshake::{Acceptance, Answer, Request, Response};
+pub use handshake::{Acceptance, Answer, Deflate, Request, Response};
 pub use message::{Message, MessageKind, OwnedMessage};
 pub use net::Cancel;
 pub use options::Options;

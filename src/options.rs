@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{Misuse, protocol::decoder::Limits};
+use crate::{Deflate, Misuse, protocol::decoder::Limits};
 
 /// Limits and deadlines of a connection, the same for clients and servers.
 ///
@@ -27,6 +27,7 @@ pub struct Options {
     pub(crate) close_timeout: Duration,
     pub(crate) ping_interval: Option<Duration>,
     pub(crate) pong_timeout: Duration,
+    pub(crate) deflate: Option<Deflate>,
 }
 
 impl Options {
@@ -41,11 +42,12 @@ impl Options {
             close_timeout: Duration::from_secs(5),
             ping_interval: Some(Duration::from_secs(20)),
             pong_timeout: Duration::from_secs(20),
+            deflate: None,
         }
     }
 
-    /// Sets how long a received message may be, in bytes, over all its fragments; that many are still
-    /// taken. A longer one fails the connection with code 1009. 16 MiB by default.
+    /// Sets how long a received message may be, in bytes, over all its fragments, and after decompressing; that
+    /// many are still taken. A longer one fails the connection with code 1009. 16 MiB by default.
     pub fn max_message_bytes(&mut self, bytes: usize) -> &mut Self {
         self.max_message_bytes = bytes;
         self
@@ -101,6 +103,13 @@ impl Options {
         self
     }
 
+    /// Sets whether messages are compressed, and how, where the peer does so too (permessage-deflate,
+    /// RFC 7692). They are not by default.
+    pub fn deflate(&mut self, deflate: Option<Deflate>) -> &mut Self {
+        self.deflate = deflate;
+        self
+    }
+
     /// Says which value is out of range, if one is.
     pub(crate) fn check(&self) -> Result<(), Misuse> {
         let zero = |duration: Duration| duration.is_zero();
@@ -123,7 +132,7 @@ impl Options {
                 "ping_interval must not be 0: None turns pings off",
             ));
         }
-        Ok(())
+        self.deflate.as_ref().map_or(Ok(()), Deflate::check)
     }
 
     pub(crate) fn limits(&self) -> Limits {

@@ -116,6 +116,7 @@ impl Shared {
         };
         state.ended = Some(info.clone());
         let socket = state.socket.take();
+        state.encoder.retire();
         drop(state);
         self.progress.notify_all();
         if let Some(socket) = socket {
@@ -171,7 +172,7 @@ impl State {
     /// Puts Close behind everything that was sent before.
     fn queue_close(&mut self, close: CloseFrame) {
         // Without a masking key there is no Close; the peer sees the connection end.
-        let _ = self.encode(Opcode::Close, true, close.payload().as_ref());
+        let _ = self.encode_control(Opcode::Close, close.payload().as_ref());
         self.close_sent = Some(close);
     }
 }

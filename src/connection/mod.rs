@@ -3,13 +3,15 @@
 //! A connection is one [`Shared`](shared::Shared) behind an `Arc`, with one mutex that is never held over
 //! a system call. Any number of [`Sender`]s put frames into its outbox (`outbox`); the one [`Receiver`]
 //! owns the decoder and reads. `closing` is the closing handshake and every other end, `keepalive` the
-//! pings. `handler` and `events` are other ways to receive, built on the receiver.
+//! pings. `handler` and `events` are other ways to receive, built on the receiver; `writer` and `prepared`
+//! other ways to send, built on the sender.
 
 mod closing;
 mod events;
 mod handler;
 mod keepalive;
 mod outbox;
+mod prepared;
 mod receiver;
 mod sender;
 pub(crate) mod shared;
@@ -18,6 +20,7 @@ mod writer;
 
 pub use events::Event;
 pub use handler::Handler;
+pub use prepared::PreparedMessage;
 pub use receiver::{Messages, Receiver};
 pub use sender::{ReadyState, Sender};
 pub use web_socket::WebSocket;

@@ -4,7 +4,8 @@
 //! Then the first that finds nobody writing takes the *writer's role*: it takes what is pending, writes
 //! without the lock, and looks again until nothing is left. Others only append and leave; they wait where
 //! more than `max_buffered_bytes` would be waiting. A large message is not appended: its sender waits for
-//! the role and writes straight from the caller's memory.
+//! the role and writes straight from the caller's memory; or, if it is to be compressed, sends it in fragments,
+//! so that the lock is never held for long.
 //!
 //! What a call that must not block could not write stays for the next writer; if there is none, a
 //! *flusher* thread lives for as long as something is left.
@@ -19,7 +20,10 @@ use crate::{
     Error, Phase, Result,
     connection::shared::{Batch, Shared, State},
     net::{Stream, socket::Wait},
-    protocol::{ControlPayload, Opcode, encoder::OpenFrame},
+    protocol::{
+        ControlPayload, Opcode,
+        encoder::{EncodeError, OpenFrame},
+    },
 };
 
 /// What a sender does where it would have to wait.
@@ -31,51 +35,93 @@ pub(super) enum Patience {
     Try,
 }
 
-/// What a frame is to others that want to send.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Place {
-    /// A whole message: begins where no other message is being streamed.
-    Message,
-    /// A frame of the message that the caller streams, or a control frame: may go at any time.
-    Within,
+/// What is sent in one piece.
+#[derive(Clone, Copy)]
+pub(super) enum Outgoing<'a> {
+    /// A whole message. It begins where no other message is being streamed, as the next does.
+    Message {
+        opcode: Opcode,
+        payload: &'a [u8],
+        may_compress: bool,
+    },
+    /// A whole message, as the frame that it was prepared to be, compressed on its own or not at all.
+    Prepared {
+        frame: &'a [u8],
+        is_compressed: bool,
+    },
+    /// A frame of the message that the caller streams: it may go at any time, as the next does.
+    Fragment {
+        opcode: Opcode,
+        is_final: bool,
+        payload: &'a [u8],
+        may_compress: bool,
+    },
+    Ping(&'a [u8]),
+}
+
+impl Outgoing<'_> {
+    fn payload(&self) -> &[u8] {
+        match self {
+            Self::Prepared { frame, .. } => frame,
+            Self::Message { payload, .. }
+            | Self::Fragment { payload, .. }
+            | Self::Ping(payload) => payload,
+        }
+    }
+
+    fn is_message(&self) -> bool {
+        matches!(self, Self::Message { .. } | Self::Prepared { .. })
+    }
 }
 
 impl Shared {
-    /// Sends one frame.
+    /// Sends a message, a part of one, or a ping.
     ///
     /// # Errors
     ///
     /// The connection is not open; `Full` if the caller would have to wait and will not; a timeout.
-    pub(super) fn send(
-        &self,
-        opcode: Opcode,
-        is_final: bool,
-        payload: &[u8],
-        place: Place,
-        patience: Patience,
-    ) -> Result<()> {
-        let is_large =
-            payload.len() >= LARGE && place == Place::Message && patience == Patience::Wait;
+    pub(super) fn send(&self, outgoing: Outgoing<'_>, patience: Patience) -> Result<()> {
+        let len = outgoing.payload().len();
         let mut state = self.lock();
         state.check_open()?;
+        let is_large = len >= LARGE && patience == Patience::Wait;
+        match outgoing {
+            Outgoing::Message {
+                opcode,
+                payload,
+                may_compress,
+            } if is_large => {
+                if may_compress && state.encoder.compresses(len) {
+                    drop(state);
+                    return self.send_in_fragments(opcode, payload);
+                }
+                return self.send_large(state, payload, |state| {
+                    let frame = state.encoder.begin_frame(opcode, true, len);
+                    frame.map_err(encode_error)
+                });
+            }
+            Outgoing::Prepared {
+                frame,
+                is_compressed,
+            } if is_large => {
+                return self.send_large(state, frame, |state| {
+                    state.note_prepared(is_compressed);
+                    Ok(OpenFrame::READY)
+                });
+            }
+            _ => {}
+        }
         let max = self.options.max_buffered_bytes;
         let may_go = |state: &State| {
-            let buffered = state.buffered();
-            (place == Place::Within || !state.is_streaming)
-                && (buffered == 0 || buffered.saturating_add(payload.len()) <= max)
+            !(outgoing.is_message() && state.is_streaming) && state.has_room(len, max)
         };
-        if is_large {
-            let may_write = |state: &State| !state.is_writing && !state.is_streaming;
-            state = self.wait_until(state, self.send_deadline(), true, may_write)?;
-            return self.send_large(state, opcode, is_final, payload, self.send_deadline());
-        }
         if !may_go(&state) {
             if patience == Patience::Try {
                 return Err(Error::Full);
             }
             state = self.wait_until(state, self.send_deadline(), false, may_go)?;
         }
-        state.encode(opcode, is_final, payload)?;
+        state.encode(outgoing)?;
         // A sender that has waited for the role is about to have it, and writes this too.
         if state.is_writing || state.role_waiters > 0 || self.is_gathering(&state) {
             return Ok(());
@@ -110,7 +156,7 @@ impl Shared {
             return;
         }
         // Without a masking key there is no pong, which the peer may find out.
-        let _ = state.encode(Opcode::Pong, true, payload.as_ref());
+        let _ = state.encode_control(Opcode::Pong, payload.as_ref());
         if state.pending.len() > WITH_PONG {
             // An error is kept by the connection.
             let _ = self.write_out(state, Wait::Never);
@@ -258,25 +304,67 @@ impl Shared {
         }
     }
 
-    /// Writes what is pending, then a frame whose payload is not copied (where it is not masked). The
-    /// caller has waited until the writer's role is free.
+    /// Sends a large message compressed, in fragments of [`PIECE`] before compression.
+    fn send_in_fragments(&self, mut opcode: Opcode, payload: &[u8]) -> Result<()> {
+        self.begin_streaming()?;
+        let deadline = self.send_deadline();
+        let mut pieces = payload.chunks(PIECE).peekable();
+        let mut result = Ok(());
+        while let (Ok(()), Some(piece)) = (&result, pieces.next()) {
+            let fragment = Outgoing::Fragment {
+                opcode,
+                is_final: pieces.peek().is_none(),
+                payload: piece,
+                may_compress: true,
+            };
+            result = self.send_fragment(fragment, deadline);
+            opcode = Opcode::Continuation;
+        }
+        self.end_streaming();
+        result
+    }
+
+    /// Sends a fragment of a message of which others may be out already: if it cannot go, the connection has
+    /// failed.
+    fn send_fragment(&self, fragment: Outgoing<'_>, deadline: Wait) -> Result<()> {
+        let len = fragment.payload().len();
+        let max = self.options.max_buffered_bytes;
+        let state = self.wait_until(self.lock(), deadline, false, |s| s.has_room(len, max));
+        let mut state = match state {
+            Ok(state) => state,
+            Err(Error::Timeout(_)) => {
+                return Err(self.fail(self.lock(), Error::Timeout(Phase::Send)));
+            }
+            Err(error) => return Err(error),
+        };
+        if let Err(error) = state.encode(fragment) {
+            return Err(self.fail(state, error));
+        }
+        if state.is_writing || state.role_waiters > 0 {
+            return Ok(());
+        }
+        self.write_out(state, deadline)
+    }
+
+    /// Waits for the writer's role, writes what is pending, then a frame whose payload is not copied (where
+    /// it is not masked).
     fn send_large<'a>(
         &'a self,
         mut state: MutexGuard<'a, State>,
-        opcode: Opcode,
-        is_final: bool,
         payload: &[u8],
-        deadline: Wait,
+        begin_frame: impl FnOnce(&mut State) -> Result<OpenFrame>,
     ) -> Result<()> {
+        let may_write = |state: &State| !state.is_writing && !state.is_streaming;
+        state = self.wait_until(state, self.send_deadline(), true, may_write)?;
+        let deadline = self.send_deadline();
         let Some(socket) = state.socket.clone() else {
             return state.check_open();
         };
         // All that was queued before goes before; what comes now goes after.
         let mut before = std::mem::take(&mut state.unsent);
-        let frame = state.encode_slots(&mut before).and_then(|()| {
-            let frame = state.encoder.begin_frame(opcode, is_final, payload.len());
-            frame.map_err(|error| Error::io(Phase::Send, error.into()))
-        });
+        let frame = state
+            .encode_slots(&mut before)
+            .and_then(|()| begin_frame(&mut state));
         let frame = match frame {
             Ok(frame) => frame,
             Err(error) => return Err(self.fail_writing(state, error)),
@@ -392,11 +480,57 @@ impl Shared {
 }
 
 impl State {
-    /// Appends a frame to what is pending.
-    pub(super) fn encode(&mut self, opcode: Opcode, is_final: bool, payload: &[u8]) -> Result<()> {
+    /// Appends it to what is pending.
+    fn encode(&mut self, outgoing: Outgoing<'_>) -> Result<()> {
+        let encoded = match outgoing {
+            Outgoing::Message {
+                opcode,
+                payload,
+                may_compress,
+            } => self
+                .encoder
+                .data_frame(opcode, true, payload, may_compress, &mut self.pending),
+            Outgoing::Fragment {
+                opcode,
+                is_final,
+                payload,
+                may_compress,
+            } => {
+                let pending = &mut self.pending;
+                self.encoder
+                    .data_frame(opcode, is_final, payload, may_compress, pending)
+            }
+            Outgoing::Prepared {
+                frame,
+                is_compressed,
+            } => {
+                self.pending.extend_from_slice(frame);
+                self.note_prepared(is_compressed);
+                Ok(())
+            }
+            Outgoing::Ping(payload) => return self.encode_control(Opcode::Ping, payload),
+        };
+        encoded.map_err(encode_error)
+    }
+
+    /// Appends a control frame to what is pending.
+    pub(super) fn encode_control(&mut self, opcode: Opcode, payload: &[u8]) -> Result<()> {
         self.encoder
-            .frame(opcode, is_final, payload, &mut self.pending)
-            .map_err(|error| Error::io(Phase::Send, error.into()))
+            .frame(opcode, true, payload, &mut self.pending)
+            .map_err(encode_error)
+    }
+
+    /// The peer's window has a message in it that ours has not.
+    fn note_prepared(&mut self, is_compressed: bool) {
+        if is_compressed {
+            self.encoder.forget();
+        }
+    }
+
+    /// Whether so much may be added to what waits.
+    fn has_room(&self, len: usize, max: usize) -> bool {
+        let buffered = self.buffered();
+        buffered == 0 || buffered.saturating_add(len) <= max
     }
 
     /// Appends what goes before everything that is pending: the last pong, and the keepalive's ping.
@@ -415,7 +549,7 @@ impl State {
             let Some(payload) = payload else { continue };
             self.encoder
                 .frame(opcode, true, payload, &mut batch.bytes)
-                .map_err(|error| Error::io(Phase::Send, error.into()))?;
+                .map_err(encode_error)?;
         }
         Ok(())
     }
@@ -477,6 +611,14 @@ fn send_payload(
     Ok(())
 }
 
+pub(super) fn encode_error(error: EncodeError) -> Error {
+    let error = match error {
+        EncodeError::Random(error) => error.into(),
+        EncodeError::Compression(error) => std::io::Error::other(error),
+    };
+    Error::io(Phase::Send, error)
+}
+
 fn send_error(error: std::io::Error) -> Error {
     match error.kind() {
         std::io::ErrorKind::TimedOut => Error::Timeout(Phase::Send),
@@ -488,7 +630,7 @@ fn send_error(error: std::io::Error) -> Error {
 /// costs less than the second piece of a vectored write.
 const LARGE: usize = 32 * 1024;
 
-/// How much of a masked message is encoded at a time, so that memory stays flat.
+/// How much of a message that is masked or compressed is encoded at a time, so that memory stays flat.
 const PIECE: usize = 64 * 1024;
 
 /// Replies are gathered up to here: beyond, a system call more does not matter.

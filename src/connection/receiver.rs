@@ -79,7 +79,12 @@ impl Receiver {
         Self {
             home: tenancy.as_ref().map(|_| thread::current().id()),
             inbound: Inbound {
-                decoder: Decoder::new(peer, shared.options.limits(), received),
+                decoder: Decoder::new(
+                    peer,
+                    shared.options.limits(),
+                    shared.opened.decompressor(shared.role),
+                    received,
+                ),
                 reader: Reader {
                     shared,
                     socket: Some(socket),
@@ -230,7 +235,7 @@ impl Inbound {
     fn take(&mut self) -> Self {
         let shared = self.reader.shared.clone();
         let spent = Self {
-            decoder: Decoder::new(Role::Server, shared.options.limits(), Vec::new()),
+            decoder: Decoder::new(Role::Server, shared.options.limits(), None, Vec::new()),
             reader: Reader {
                 shared,
                 socket: None,
@@ -290,7 +295,11 @@ impl Inbound {
                 Err(error) => self.reader.fail(error),
             }
         }
-        self.reader.conclude(wait).map(|()| Progress::Closed)
+        let outcome = self.reader.conclude(wait);
+        if let Stage::Ended = self.reader.stage {
+            self.decoder.retire();
+        }
+        outcome.map(|()| Progress::Closed)
     }
 
     /// The message of the last [`Progress::Message`]. If it is bad text, the connection has failed, and

@@ -5,13 +5,13 @@ use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 use http::HeaderMap;
 
 use crate::{
-    CloseInfo, Message, MessageKind, MessageWriter, Misuse, Request, Result,
+    CloseInfo, Message, MessageKind, MessageWriter, Misuse, PreparedMessage, Request, Result,
     connection::{
-        outbox::{Patience, Place},
+        outbox::{Outgoing, Patience},
         shared::Shared,
     },
     net::socket::Wait,
-    protocol::{Opcode, frame::MAX_CONTROL_PAYLOAD},
+    protocol::frame::MAX_CONTROL_PAYLOAD,
 };
 
 /// The sending half of a connection: clone it, and send from any thread.
@@ -77,7 +77,38 @@ impl Sender {
     ///
     /// As [`Self::send_text`].
     pub fn send<'a>(&self, message: impl Into<Message<'a>>) -> Result<()> {
-        self.send_message(message.into(), Patience::Wait)
+        self.send_message(message.into(), true, Patience::Wait)
+    }
+
+    /// Sends a message as it is, even where messages are compressed. As [`Self::send`].
+    ///
+    /// For a message that mixes a secret with something that an attacker may choose: how well that compresses
+    /// tells about the secret (CRIME, BREACH).
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::send_text`].
+    pub fn send_uncompressed<'a>(&self, message: impl Into<Message<'a>>) -> Result<()> {
+        self.send_message(message.into(), false, Patience::Wait)
+    }
+
+    /// Sends a message that is prepared for many connections. As [`Self::send`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::send_text`].
+    pub fn send_prepared(&self, message: &PreparedMessage) -> Result<()> {
+        message.send(&self.shared, Patience::Wait)
+    }
+
+    /// Sends a message that is prepared for many connections, if that needs no waiting. As
+    /// [`Self::try_send`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::try_send`].
+    pub fn try_send_prepared(&self, message: &PreparedMessage) -> Result<()> {
+        message.send(&self.shared, Patience::Try)
     }
 
     /// Sends a message if that needs no waiting. Never blocks; what the socket does not take at once is
@@ -88,13 +119,21 @@ impl Sender {
     /// [`Error::Full`](crate::Error::Full) if more than `max_buffered_bytes` would be waiting, or another
     /// thread is streaming a message: nothing was sent. Otherwise as [`Self::send_text`].
     pub fn try_send<'a>(&self, message: impl Into<Message<'a>>) -> Result<()> {
-        self.send_message(message.into(), Patience::Try)
+        self.send_message(message.into(), true, Patience::Try)
     }
 
-    fn send_message(&self, message: Message<'_>, patience: Patience) -> Result<()> {
-        let opcode = message.kind().opcode();
-        self.shared
-            .send(opcode, true, message.as_bytes(), Place::Message, patience)
+    fn send_message(
+        &self,
+        message: Message<'_>,
+        may_compress: bool,
+        patience: Patience,
+    ) -> Result<()> {
+        let outgoing = Outgoing::Message {
+            opcode: message.kind().opcode(),
+            payload: message.as_bytes(),
+            may_compress,
+        };
+        self.shared.send(outgoing, patience)
     }
 
     /// Begins a message whose length is not known yet, or that is too long to hold: it is sent in
@@ -120,8 +159,7 @@ impl Sender {
         if payload.len() > MAX_CONTROL_PAYLOAD {
             return Err(Misuse::PingPayload(payload.len()).into());
         }
-        self.shared
-            .send(Opcode::Ping, true, payload, Place::Within, Patience::Wait)
+        self.shared.send(Outgoing::Ping(payload), Patience::Wait)
     }
 
     /// Sends now what a callback has gathered. See [`Self::send_text`].
@@ -183,6 +221,12 @@ impl Sender {
     /// The subprotocol that was agreed on.
     pub fn subprotocol(&self) -> Option<&str> {
         self.shared.opened.subprotocol.as_deref()
+    }
+
+    /// The extensions that were agreed on, as in Sec-WebSocket-Extensions: empty, or `permessage-deflate` with
+    /// its parameters (RFC 7692, section 7.1).
+    pub fn extensions(&self) -> &str {
+        &self.shared.opened.extensions
     }
 
     /// The header fields of the peer's half of the opening handshake.

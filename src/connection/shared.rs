@@ -15,8 +15,12 @@ use http::HeaderMap;
 use crate::{
     CloseInfo, Error, Options, Phase, Request, Result,
     connection::keepalive::{Keepalive, Life},
+    handshake::deflate::Agreed,
     net::Stream,
-    protocol::{CloseFrame, ControlPayload, Encoder, Role},
+    protocol::{
+        CloseFrame, ControlPayload, Encoder, Role,
+        deflate::{Compression, Decompressor},
+    },
     watchdog::{Timed, Watch},
 };
 
@@ -41,6 +45,9 @@ pub(crate) struct Shared {
 #[derive(Debug, Default)]
 pub(crate) struct Opened {
     pub(crate) subprotocol: Option<String>,
+    pub(crate) deflate: Option<Agreed>,
+    /// The same in words.
+    pub(crate) extensions: String,
     /// The peer's header fields.
     pub(crate) headers: HeaderMap,
     /// A server's connection knows what was asked for.
@@ -94,6 +101,32 @@ pub(super) struct Batch {
     pub(super) has_ping: bool,
 }
 
+impl Opened {
+    /// How this end compresses, if it does.
+    pub(super) fn compression(&self, role: Role, options: &Options) -> Option<Compression> {
+        let (agreed, deflate) = self.deflate.zip(options.deflate)?;
+        let own = match role {
+            Role::Client => agreed.client,
+            Role::Server => agreed.server,
+        };
+        Some(Compression {
+            level: deflate.level,
+            threshold_bytes: deflate.threshold_bytes,
+            window_bits: own.max_window_bits,
+            takes_over: !own.no_context_takeover,
+        })
+    }
+
+    /// What decompresses that which the peer sends, if it may compress.
+    pub(super) fn decompressor(&self, role: Role) -> Option<Decompressor> {
+        let peer = match role {
+            Role::Client => self.deflate?.server,
+            Role::Server => self.deflate?.client,
+        };
+        Some(Decompressor::new(!peer.no_context_takeover))
+    }
+}
+
 impl Batch {
     pub(super) fn rest(&self) -> &[u8] {
         self.bytes.get(self.sent..).unwrap_or_default()
@@ -122,6 +155,7 @@ impl Shared {
         socket: Arc<Stream>,
     ) -> Result<Arc<Self>> {
         let keepalive = Keepalive::new(&options);
+        let compression = opened.compression(role, &options);
         let first_look = keepalive.next_look();
         let shared = Arc::new_cyclic(|this| Self {
             this: this.clone(),
@@ -131,7 +165,7 @@ impl Shared {
             life: Life::default(),
             more_is_waiting: AtomicBool::new(false),
             state: Mutex::new(State {
-                encoder: Encoder::new(role),
+                encoder: Encoder::new(role, compression),
                 pending: Vec::new(),
                 unsent: Batch::default(),
                 in_flight: 0,

@@ -147,6 +147,15 @@ impl WebSocket {
         self.sender.send(message)
     }
 
+    /// Sends a message as it is, even where messages are compressed. See [`Sender::send_uncompressed`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Sender::send_text`].
+    pub fn send_uncompressed<'a>(&self, message: impl Into<Message<'a>>) -> Result<()> {
+        self.sender.send_uncompressed(message)
+    }
+
     /// Sends a message if that needs no waiting. See [`Sender::try_send`].
     ///
     /// # Errors
@@ -220,6 +229,11 @@ impl WebSocket {
     /// The subprotocol that was agreed on.
     pub fn subprotocol(&self) -> Option<&str> {
         self.sender.subprotocol()
+    }
+
+    /// The extensions that were agreed on. See [`Sender::extensions`].
+    pub fn extensions(&self) -> &str {
+        self.sender.extensions()
     }
 
     /// The header fields of the peer's half of the opening handshake.

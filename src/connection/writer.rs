@@ -4,7 +4,7 @@ use std::io;
 
 use crate::{
     Error, MessageKind, Misuse, Result, Sender,
-    connection::outbox::{Patience, Place},
+    connection::outbox::{Outgoing, Patience},
     protocol::{CloseFrame, Opcode, close::code, utf8::Utf8Validator},
 };
 
@@ -19,6 +19,7 @@ pub struct MessageWriter {
     kind: MessageKind,
     utf8: Utf8Validator,
     buffer: Vec<u8>,
+    may_compress: bool,
     has_begun: bool,
     is_finished: bool,
 }
@@ -31,9 +32,17 @@ impl MessageWriter {
             kind,
             utf8: Utf8Validator::default(),
             buffer: Vec::with_capacity(FRAGMENT),
+            may_compress: true,
             has_begun: false,
             is_finished: false,
         })
+    }
+
+    /// Has the message go as it is where messages are compressed: see
+    /// [`Sender::send_uncompressed`]. Too late once the first fragment is out.
+    pub fn uncompressed(mut self) -> Self {
+        self.may_compress = false;
+        self
     }
 
     /// Adds `bytes` to the message. Blocks as [`Sender::send_text`] does, for each fragment that fills up.
@@ -100,13 +109,13 @@ impl MessageWriter {
         } else {
             self.kind.opcode()
         };
-        self.sender.shared().send(
+        let fragment = Outgoing::Fragment {
             opcode,
             is_final,
-            &self.buffer,
-            Place::Within,
-            Patience::Wait,
-        )?;
+            payload: &self.buffer,
+            may_compress: self.may_compress,
+        };
+        self.sender.shared().send(fragment, Patience::Wait)?;
         self.has_begun = true;
         self.buffer.clear();
         Ok(())

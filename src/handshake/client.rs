@@ -4,7 +4,9 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::{HeaderMap, StatusCode};
 
 use super::{
-    VERSION, accept_key, extensions,
+    Deflate, VERSION, accept_key,
+    deflate::Agreed,
+    extensions,
     fields::{self, MAX_FIELDS},
     grammar::{check_connection, header, optional, single},
 };
@@ -15,7 +17,8 @@ use crate::error::{HandshakeError, HeaderProblem, Misuse, Refusal};
 pub(crate) struct ClientHandshake {
     request: Vec<u8>,
     accept: String,
-    offered: Vec<String>,
+    subprotocols: Vec<String>,
+    deflate: Option<Deflate>,
 }
 
 /// What the server agreed to.
@@ -23,13 +26,15 @@ pub(crate) struct ClientHandshake {
 pub(crate) struct Accepted {
     /// The subprotocol that it chose from those offered.
     pub(crate) subprotocol: Option<String>,
+    /// How messages are compressed, if they are.
+    pub(crate) deflate: Option<Agreed>,
     /// All header fields of its answer.
     pub(crate) headers: HeaderMap,
 }
 
 impl ClientHandshake {
-    /// Makes the request. `host` is Host's value, `target` the URL's path and query; `headers` are the user's,
-    /// by name and value. The nonce must be fresh and random (RFC 6455, section 4.1).
+    /// Makes the request. `host` is Host's value, `target` the URL's path and query; `deflate` is offered if it
+    /// is there; `headers` are the user's, by name and value. The nonce must be fresh and random (RFC 6455, section 4.1).
     ///
     /// # Errors
     ///
@@ -39,6 +44,7 @@ impl ClientHandshake {
         host: &str,
         target: &str,
         subprotocols: &[String],
+        deflate: Option<Deflate>,
         headers: &[(String, String)],
         nonce: [u8; 16],
     ) -> Result<Self, Misuse> {
@@ -74,6 +80,9 @@ impl ClientHandshake {
                 subprotocols.join(", "),
             );
         }
+        if let Some(deflate) = &deflate {
+            fields::write(&mut request, "Sec-WebSocket-Extensions", deflate.offer());
+        }
         if !headers
             .iter()
             .any(|(name, _)| name.eq_ignore_ascii_case("user-agent"))
@@ -89,7 +98,8 @@ impl ClientHandshake {
         Ok(Self {
             request,
             accept: accept_key(&key),
-            offered: subprotocols.to_vec(),
+            subprotocols: subprotocols.to_vec(),
+            deflate,
         })
     }
 
@@ -138,17 +148,21 @@ impl ClientHandshake {
         if single(&headers, name)? != self.accept {
             return Err(header(name, HeaderProblem::Wrong));
         }
-        // None is offered, so any is one too many.
-        if let Some(extension) = extensions::parse(&headers)?.into_iter().next() {
-            return Err(HandshakeError::Extension(extension.name));
-        }
+        let chosen = extensions::parse(&headers)?;
+        let deflate = match (&self.deflate, chosen.first()) {
+            (Some(deflate), _) => deflate.judge(&chosen)?,
+            (None, None) => None,
+            // None was offered, so any is one too many.
+            (None, Some(other)) => return Err(HandshakeError::Extension(other.name.clone())),
+        };
         let subprotocol = optional(&headers, "sec-websocket-protocol")?.map(str::to_owned);
         match subprotocol {
-            Some(subprotocol) if !self.offered.contains(&subprotocol) => {
+            Some(subprotocol) if !self.subprotocols.contains(&subprotocol) => {
                 Err(HandshakeError::Subprotocol(subprotocol))
             }
             subprotocol => Ok(Accepted {
                 subprotocol,
+                deflate,
                 headers,
             }),
         }

@@ -1,7 +1,5 @@
-//! The grammar of Sec-WebSocket-Extensions (RFC 6455, section 9.1).
-//!
-//! No extension is offered or accepted yet: a server reads the offers only to refuse malformed ones, a client
-//! to name the extension that it did not ask for. Negotiation of permessage-deflate (RFC 7692) starts here.
+//! The grammar of Sec-WebSocket-Extensions (RFC 6455, section 9.1). What it says is judged in
+//! [`deflate`](super::deflate).
 
 use http::HeaderMap;
 

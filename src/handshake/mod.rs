@@ -5,11 +5,11 @@
 //! answer; a server takes the request apart with [`server::parse`], and answers with [`server::accept`],
 //! [`server::refuse`] or a [`Response`].
 //!
-//! Not in here: reading, writing, deadlines, and the nonce's randomness; they are the caller's. Extensions
-//! are parsed and refused; negotiating one begins in [`extensions`].
+//! Not in here: reading, writing, deadlines, and the nonce's randomness; they are the caller's.
 
 pub(crate) mod body;
 pub(crate) mod client;
+pub(crate) mod deflate;
 pub(crate) mod extensions;
 pub(crate) mod fields;
 mod grammar;
@@ -22,6 +22,7 @@ pub(crate) mod server;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use sha1::{Digest as _, Sha1};
 
+pub use deflate::Deflate;
 pub use response::{Acceptance, Answer, Response};
 pub use server::Request;
 

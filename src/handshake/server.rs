@@ -6,8 +6,9 @@ use std::collections::HashSet;
 use http::{HeaderMap, StatusCode};
 
 use super::{
-    VERSION, accept_key,
+    Deflate, VERSION, accept_key,
     body::decimal,
+    deflate::Agreed,
     extensions,
     fields::{self, MAX_FIELDS},
     grammar::{Scanner, check_connection, header, list, optional, single},
@@ -182,7 +183,7 @@ pub(crate) fn check_upgrade(request: &Request) -> Result<(), HandshakeError> {
         return Err(header(name, HeaderProblem::Wrong));
     }
     subprotocols(&request.headers)?;
-    // None is accepted, but a malformed offer fails the handshake (RFC 6455, section 9.1).
+    // A malformed offer fails the handshake, an offer that is not understood does not (RFC 6455, section 9.1).
     extensions::parse(&request.headers)?;
     Ok(())
 }
@@ -202,9 +203,20 @@ pub(crate) fn offered(request: &Request, subprotocol: &str) -> bool {
     request.subprotocols.iter().any(|name| name == subprotocol)
 }
 
+/// The compression that comes of the client's offers and what the server is set to, if it is (RFC 7692,
+/// section 7.1).
+pub(crate) fn choose_deflate(request: &Request, deflate: Option<Deflate>) -> Option<Agreed> {
+    deflate?.choose(&extensions::parse(&request.headers).ok()?)
+}
+
 /// The head that accepts a request which [`check_upgrade`] let pass; frames follow it. The subprotocol must be
 /// one that is [`offered`], the header fields such as [`fields::check`] lets pass.
-pub(crate) fn accept(request: &Request, subprotocol: Option<&str>, headers: &HeaderMap) -> Vec<u8> {
+pub(crate) fn accept(
+    request: &Request,
+    subprotocol: Option<&str>,
+    deflate: Option<&Agreed>,
+    headers: &HeaderMap,
+) -> Vec<u8> {
     let key = request.header("sec-websocket-key").unwrap_or_default();
     let mut head = b"HTTP/1.1 101 Switching Protocols\r\n".to_vec();
     fields::write(&mut head, "Upgrade", "websocket");
@@ -212,6 +224,9 @@ pub(crate) fn accept(request: &Request, subprotocol: Option<&str>, headers: &Hea
     fields::write(&mut head, "Sec-WebSocket-Accept", accept_key(key));
     if let Some(subprotocol) = subprotocol {
         fields::write(&mut head, "Sec-WebSocket-Protocol", subprotocol);
+    }
+    if let Some(deflate) = deflate {
+        fields::write(&mut head, "Sec-WebSocket-Extensions", deflate.to_string());
     }
     for (name, value) in headers {
         fields::write(&mut head, name.as_str(), value);

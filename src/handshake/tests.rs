@@ -18,8 +18,15 @@ fn client(
     value: &str,
 ) -> Result<Vec<u8>, Misuse> {
     let headers = [(name.to_owned(), value.to_owned())];
-    ClientHandshake::new(host, target, &[subprotocol.to_owned()], &headers, [7; 16])
-        .map(|handshake| handshake.request().to_vec())
+    ClientHandshake::new(
+        host,
+        target,
+        &[subprotocol.to_owned()],
+        None,
+        &headers,
+        [7; 16],
+    )
+    .map(|handshake| handshake.request().to_vec())
 }
 
 fn request(handshake: &ClientHandshake) -> Request {
@@ -43,27 +50,40 @@ fn a_client_and_a_server_agree() {
     let subprotocols = ["a".to_owned(), "b".to_owned()];
     let headers = [("Cookie".to_owned(), "c=d".to_owned())];
     for nonce in 0..=255 {
-        let handshake =
-            ClientHandshake::new("[::1]:9", "/p?q", &subprotocols, &headers, [nonce; 16]).unwrap();
+        let handshake = ClientHandshake::new(
+            "[::1]:9",
+            "/p?q",
+            &subprotocols,
+            Some(Deflate::new()),
+            &headers,
+            [nonce; 16],
+        )
+        .unwrap();
         let request = request(&handshake);
         server::check_upgrade(&request).unwrap();
         assert_eq!(request.header("cookie"), Some("c=d"));
         let chosen = server::choose_subprotocol(&request, &["b".to_owned()]);
         let acceptance = Acceptance::new().header("Set-Cookie", "e=f").unwrap();
-        let answer = server::accept(&request, chosen.as_deref(), &acceptance.headers);
+        let answer = server::accept(
+            &request,
+            chosen.as_deref(),
+            server::choose_deflate(&request, Some(Deflate::new())).as_ref(),
+            &acceptance.headers,
+        );
         let accepted = handshake.judge(&answer).unwrap();
         assert_eq!(accepted.subprotocol.as_deref(), Some("b"));
+        assert!(accepted.deflate.is_some());
         assert_eq!(accepted.headers["set-cookie"], "e=f");
         // Another connection's answer is none to this one.
-        let other =
-            ClientHandshake::new("[::1]:9", "/", &subprotocols, &[], [nonce ^ 1; 16]).unwrap();
+        let other = ClientHandshake::new("[::1]:9", "/", &subprotocols, None, &[], [nonce ^ 1; 16])
+            .unwrap();
         assert!(other.judge(&answer).is_err());
     }
 }
 
 #[test]
 fn a_client_understands_a_server_s_refusal() {
-    let handshake = ClientHandshake::new("a", "/", &[], &[], [0; 16]).unwrap();
+    let handshake = ClientHandshake::new("a", "/", &[], None, &[], [0; 16]).unwrap();
     let page = Response::new(StatusCode::UNAUTHORIZED)
         .body("who?")
         .to_bytes(false);
@@ -118,11 +138,12 @@ const INPUTS: [Input; 10] = [
 ];
 
 fn accepted(acceptance: Acceptance) -> Result<Vec<u8>, Misuse> {
-    let handshake = ClientHandshake::new("h", "/", &[], &[], [0; 16])?;
+    let handshake = ClientHandshake::new("h", "/", &[], None, &[], [0; 16])?;
     let subprotocol = acceptance.subprotocol.as_deref();
     Ok(server::accept(
         &request(&handshake),
         subprotocol,
+        None,
         &acceptance.headers,
     ))
 }
@@ -179,7 +200,7 @@ fn names_hosts_and_targets_hold_no_separators() {
     }
     let twice = ["a".to_owned(), "a".to_owned()];
     assert_eq!(
-        ClientHandshake::new("h", "/", &twice, &[], [0; 16]).err(),
+        ClientHandshake::new("h", "/", &twice, None, &[], [0; 16]).err(),
         Some(Misuse::Subprotocol("a".to_owned()))
     );
 }

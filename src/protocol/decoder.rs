@@ -5,7 +5,8 @@
 //! message is handed out as a slice of the buffer; the payloads of fragments are moved together as they
 //! arrive. So no message costs an allocation or a copy, and a large payload is read straight to where it
 //! stays. The buffer never holds more than twice what was received, plus 64 KiB: a declared length
-//! alone allocates nothing.
+//! alone allocates nothing. Compressed payloads are decompressed piece by piece, as they arrive, into a
+//! buffer of their own.
 //!
 //! ```text
 //! buffer:  | consumed | message so far | gap | not yet parsed | room |
@@ -16,6 +17,7 @@ use std::ops::Range;
 
 use super::{
     CloseFrame, ControlPayload, Opcode, ProtocolError, Role,
+    deflate::Decompressor,
     frame::FrameHeader,
     mask,
     utf8::{self, Utf8Validator},
@@ -74,12 +76,18 @@ pub(crate) struct Decoder {
     frame: Option<OpenFrame>,
     /// The message that is lent to the caller.
     whole: Option<Whole>,
+    /// There if permessage-deflate was negotiated.
+    decompressor: Option<Decompressor>,
+    /// A compressed message, as far as it was decompressed.
+    decompressed: Vec<u8>,
     closed: bool,
     sizing: Sizing,
 }
 
 struct Arriving {
     kind: MessageKind,
+    is_compressed: bool,
+    /// Where it lies in the buffer, if it is not compressed.
     start: usize,
     end: usize,
     fragments: u32,
@@ -95,12 +103,23 @@ struct OpenFrame {
 
 struct Whole {
     kind: MessageKind,
-    range: Range<usize>,
+    place: WholePlace,
+}
+
+enum WholePlace {
+    Buffer(Range<usize>),
+    Decompressed,
 }
 
 impl Decoder {
-    /// A decoder of what `peer` sends, with the bytes that came behind the opening handshake.
-    pub(crate) fn new(peer: Role, limits: Limits, received: Vec<u8>) -> Self {
+    /// A decoder of what `peer` sends, with the bytes that came behind the opening handshake, and a
+    /// decompressor if messages may be compressed.
+    pub(crate) fn new(
+        peer: Role,
+        limits: Limits,
+        decompressor: Option<Decompressor>,
+        received: Vec<u8>,
+    ) -> Self {
         Self {
             peer,
             limits,
@@ -109,6 +128,8 @@ impl Decoder {
             message: None,
             frame: None,
             whole: None,
+            decompressor,
+            decompressed: Vec::new(),
             closed: false,
             sizing: Sizing::default(),
         }
@@ -135,7 +156,7 @@ impl Decoder {
                 }
             }
             let unparsed = self.buffer.get(self.next..).unwrap_or_default();
-            let Some((header, header_len)) = FrameHeader::parse(unparsed, self.peer)? else {
+            let Some((header, header_len)) = self.parse_header(unparsed)? else {
                 return Ok(Step::NeedMore);
             };
             if header.opcode.is_control() {
@@ -165,7 +186,10 @@ impl Decoder {
         let Some(whole) = &self.whole else {
             return Ok(Payload::Binary(&[]));
         };
-        let bytes = self.buffer.get(whole.range.clone()).unwrap_or_default();
+        let bytes = match &whole.place {
+            WholePlace::Buffer(range) => self.buffer.get(range.clone()).unwrap_or_default(),
+            WholePlace::Decompressed => &self.decompressed,
+        };
         match whole.kind {
             MessageKind::Text => utf8::check(bytes).map(Payload::Text),
             MessageKind::Binary => Ok(Payload::Binary(bytes)),
@@ -175,7 +199,7 @@ impl Decoder {
     /// Whether another frame has arrived whole, so that `poll` has something to do before the next read.
     pub(crate) fn frame_is_waiting(&self) -> bool {
         let waiting = self.buffer.get(self.next..).unwrap_or_default();
-        match FrameHeader::parse(waiting, self.peer) {
+        match self.parse_header(waiting) {
             Ok(Some((header, len))) => (waiting.len() - len) as u64 >= header.payload_len,
             Ok(None) => false,
             Err(_) => true,
@@ -236,9 +260,32 @@ impl Decoder {
         self.sizing.received(len);
     }
 
+    /// Gives all memory back: nothing more will be received.
+    pub(crate) fn retire(&mut self) {
+        self.closed = true;
+        self.whole = None;
+        self.next = 0;
+        self.buffer = Vec::new();
+        self.decompressed = Vec::new();
+        self.decompressor = None;
+    }
+
+    fn parse_header(&self, bytes: &[u8]) -> Result<Option<(FrameHeader, usize)>, ProtocolError> {
+        FrameHeader::parse(bytes, self.peer, self.decompressor.is_some())
+    }
+
     /// Ends the loan of the last message.
     fn release(&mut self) {
-        self.whole = None;
+        if let Some(Whole {
+            place: WholePlace::Decompressed,
+            ..
+        }) = self.whole.take()
+        {
+            self.decompressed.clear();
+            if self.decompressed.capacity() > LARGEST_DECOMPRESSED_KEPT {
+                self.decompressed = Vec::new();
+            }
+        }
         if self.next == self.buffer.len() && self.message.is_none() {
             self.buffer.clear();
             self.next = 0;
@@ -287,6 +334,7 @@ impl Decoder {
         let next = self.next;
         let message = self.message.get_or_insert_with(|| Arriving {
             kind,
+            is_compressed: header.is_compressed,
             start: next,
             end: next,
             fragments: 0,
@@ -295,7 +343,9 @@ impl Decoder {
         // In 64 bits, so that nothing is cut off before it is compared.
         let so_far = (message.end - message.start) as u64;
         let len = so_far.checked_add(header.payload_len);
-        if len.is_none_or(|len| len > self.limits.max_message_bytes as u64) {
+        let is_too_long = len.is_none_or(|len| len > self.limits.max_message_bytes as u64);
+        // How long a compressed message is shows only as it is decompressed.
+        if is_too_long && !message.is_compressed {
             return Err(ProtocolError::MessageTooBig);
         }
         message.fragments += 1;
@@ -319,26 +369,45 @@ impl Decoder {
         };
         let arrived = self.buffer.len() - self.next;
         let piece_len = usize::try_from(frame.remaining).map_or(arrived, |rest| rest.min(arrived));
-        let start = message.end;
-        let end = start + piece_len;
-        if self.next != start {
+        let frame_is_whole = frame.remaining == piece_len as u64;
+        let message_is_whole = frame_is_whole && frame.is_final;
+        let mut start = message.end;
+        if message.is_compressed {
+            start = self.next;
+        } else if self.next != start {
             self.buffer
                 .copy_within(self.next..self.next + piece_len, start);
         }
-        let piece = self.buffer.get_mut(start..end).unwrap_or_default();
+        let piece = self
+            .buffer
+            .get_mut(start..start + piece_len)
+            .unwrap_or_default();
         // The mask repeats every four bytes: only the offset's low bits matter.
         mask::apply_mask(piece, frame.masking_key, (frame.received % 4) as usize);
         self.next += piece_len;
-        message.end = end;
         frame.received += piece_len as u64;
         frame.remaining -= piece_len as u64;
 
-        let frame_is_whole = frame.remaining == 0;
-        let message_is_whole = frame_is_whole && frame.is_final;
+        let (fresh, len) = match &mut self.decompressor {
+            Some(decompressor) if message.is_compressed => {
+                let known = self.decompressed.len();
+                let max = self.limits.max_message_bytes;
+                decompressor.decompress(piece, &mut self.decompressed, max)?;
+                if message_is_whole {
+                    decompressor.finish(&mut self.decompressed, max)?;
+                }
+                let fresh = self.decompressed.get(known..).unwrap_or_default();
+                (fresh, self.decompressed.len())
+            }
+            _ => {
+                message.end += piece_len;
+                (&*piece, message.end - message.start)
+            }
+        };
         // A message that arrived at once is checked when it is handed out, and only then.
-        let arrived_at_once = message_is_whole && piece_len == message.end - message.start;
+        let arrived_at_once = message_is_whole && fresh.len() == len;
         if message.kind == MessageKind::Text && !arrived_at_once {
-            message.utf8.push(piece)?;
+            message.utf8.push(fresh)?;
             if message_is_whole {
                 message.utf8.finish()?;
             }
@@ -346,7 +415,10 @@ impl Decoder {
         if message_is_whole {
             self.whole = Some(Whole {
                 kind: message.kind,
-                range: message.start..message.end,
+                place: match message.is_compressed {
+                    true => WholePlace::Decompressed,
+                    false => WholePlace::Buffer(message.start..message.end),
+                },
             });
             self.message = None;
         }
@@ -415,6 +487,9 @@ const BEHIND_FRAME: usize = 1024;
 
 /// A buffer that grew beyond this for one message is not kept for the next.
 const LARGEST_KEPT: usize = 4 * 1024 * 1024;
+
+/// What is kept for decompressed messages.
+const LARGEST_DECOMPRESSED_KEPT: usize = 64 * 1024;
 
 /// How often the sizes are reconsidered.
 const READS_A_ROUND: u32 = 32;

@@ -2,6 +2,7 @@
 
 use super::{
     Opcode, Role,
+    deflate::{Compression, Compressor, Failed},
     frame::{HeaderBytes, MAX_HEADER},
     mask,
 };
@@ -11,6 +12,19 @@ use super::{
 /// It knows nothing of what was received. Whether a Close was sent before is the caller's to know.
 pub(crate) struct Encoder {
     masking_keys: Option<MaskingKeys>,
+    compressor: Option<Compressor>,
+    /// The message that is being sent in fragments is compressed.
+    is_compressing: bool,
+}
+
+/// Why a frame cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum EncodeError {
+    /// The operating system has no random bytes for a masking key.
+    #[error(transparent)]
+    Random(#[from] getrandom::Error),
+    #[error(transparent)]
+    Compression(#[from] Failed),
 }
 
 /// A frame whose payload is encoded in pieces: see [`Encoder::begin_frame`].
@@ -21,24 +35,86 @@ pub(crate) struct OpenFrame {
 }
 
 impl Encoder {
-    pub(crate) fn new(role: Role) -> Self {
+    /// An encoder for one connection; it compresses messages if that was negotiated.
+    pub(crate) fn new(role: Role, compression: Option<Compression>) -> Self {
         Self {
             masking_keys: (role == Role::Client).then(MaskingKeys::default),
+            compressor: compression.map(Compressor::new),
+            is_compressing: false,
         }
     }
 
-    /// Appends a whole frame to `out`.
+    /// How messages are compressed, if they are.
+    pub(crate) fn compression(&self) -> Option<&Compression> {
+        self.compressor.as_ref().map(Compressor::settings)
+    }
+
+    /// Whether a message of this length would be compressed.
+    pub(crate) fn compresses(&self, len: usize) -> bool {
+        self.compression()
+            .is_some_and(|compression| len >= compression.threshold_bytes)
+    }
+
+    /// Says that the peer has been sent a compressed message which this encoder did not make. It must not be
+    /// inside a message.
+    pub(crate) fn forget(&mut self) {
+        if let Some(compressor) = &mut self.compressor {
+            compressor.forget();
+        }
+    }
+
+    /// Gives back what compression holds: nothing more will be sent.
+    pub(crate) fn retire(&mut self) {
+        self.compressor = None;
+    }
+
+    /// Appends a frame of a message to `out`, compressed where that is negotiated and worth it; the frames
+    /// that continue a message go as its first one went. `may_compress` says whether the message may be.
     ///
     /// # Errors
     ///
-    /// The operating system has no random bytes for a masking key.
+    /// [`EncodeError`]; `out` is as it was.
+    pub(crate) fn data_frame(
+        &mut self,
+        opcode: Opcode,
+        is_final: bool,
+        payload: &[u8],
+        may_compress: bool,
+        out: &mut Vec<u8>,
+    ) -> Result<(), EncodeError> {
+        let is_first = opcode != Opcode::Continuation;
+        if is_first {
+            // How long a message in fragments will be is not known.
+            let is_worth_it = !is_final || self.compresses(payload.len());
+            self.is_compressing = may_compress && is_worth_it;
+        }
+        if self.is_compressing && self.compressor.is_some() {
+            let start = out.len();
+            let result = self.compressed_frame(opcode, is_final, payload, out);
+            match result {
+                Ok(true) => return Ok(()),
+                Ok(false) => out.truncate(start),
+                Err(error) => {
+                    out.truncate(start);
+                    return Err(error);
+                }
+            }
+        }
+        self.frame(opcode, is_final, payload, out)
+    }
+
+    /// Appends a whole frame to `out`, as it is: a control frame, or one of a message that is not compressed.
+    ///
+    /// # Errors
+    ///
+    /// [`EncodeError::Random`].
     pub(crate) fn frame(
         &mut self,
         opcode: Opcode,
         is_final: bool,
         payload: &[u8],
         out: &mut Vec<u8>,
-    ) -> Result<(), getrandom::Error> {
+    ) -> Result<(), EncodeError> {
         let frame = self.begin_frame(opcode, is_final, payload.len())?;
         out.reserve(MAX_HEADER + payload.len());
         out.extend_from_slice(frame.header());
@@ -51,25 +127,71 @@ impl Encoder {
     ///
     /// # Errors
     ///
-    /// The operating system has no random bytes for a masking key.
+    /// [`EncodeError::Random`].
     pub(crate) fn begin_frame(
         &mut self,
         opcode: Opcode,
         is_final: bool,
         payload_len: usize,
-    ) -> Result<OpenFrame, getrandom::Error> {
-        let masking_key = match &mut self.masking_keys {
-            Some(keys) => Some(keys.next()?),
-            None => None,
-        };
+    ) -> Result<OpenFrame, EncodeError> {
+        let masking_key = self.masking_key()?;
         Ok(OpenFrame {
-            header: HeaderBytes::new(opcode, is_final, payload_len, masking_key),
+            header: HeaderBytes::new(opcode, is_final, false, payload_len, masking_key),
             masking_key,
         })
+    }
+
+    /// Appends a frame with the payload compressed. Returns whether that is of any use: a message that
+    /// would become longer, and to which no later one refers, is better sent as it is.
+    fn compressed_frame(
+        &mut self,
+        opcode: Opcode,
+        is_final: bool,
+        payload: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<bool, EncodeError> {
+        // Before the payload goes into the compressor's context, from which it cannot be taken back.
+        let masking_key = self.masking_key()?;
+        let Some(compressor) = &mut self.compressor else {
+            return Ok(false);
+        };
+        let start = out.len();
+        out.extend_from_slice(&[0; MAX_HEADER]);
+        compressor.compress(payload, is_final, out)?;
+        let compressed = start + MAX_HEADER;
+        let len = out.len() - compressed;
+        let is_first = opcode != Opcode::Continuation;
+        let is_whole = is_first && is_final;
+        if is_whole && !compressor.settings().takes_over && len > payload.len() {
+            return Ok(false);
+        }
+        if let Some(key) = masking_key {
+            mask::apply_mask(out.get_mut(compressed..).unwrap_or_default(), key, 0);
+        }
+        let header = HeaderBytes::new(opcode, is_final, is_first, len, masking_key);
+        let header = header.as_ref();
+        // Room was left for the longest header: `start` to `compressed` has MAX_HEADER bytes.
+        out[start..start + header.len()].copy_from_slice(header);
+        out.copy_within(compressed.., start + header.len());
+        out.truncate(start + header.len() + len);
+        Ok(true)
+    }
+
+    fn masking_key(&mut self) -> Result<Option<[u8; 4]>, getrandom::Error> {
+        self.masking_keys
+            .as_mut()
+            .map(MaskingKeys::next)
+            .transpose()
     }
 }
 
 impl OpenFrame {
+    /// A frame whose payload is a header and a payload already.
+    pub(crate) const READY: Self = Self {
+        header: HeaderBytes::NONE,
+        masking_key: None,
+    };
+
     pub(crate) fn header(&self) -> &[u8] {
         self.header.as_ref()
     }
@@ -129,7 +251,7 @@ mod tests {
 
     fn encode(role: Role, opcode: Opcode, is_final: bool, payload: &[u8]) -> Vec<u8> {
         let mut out = Vec::new();
-        Encoder::new(role)
+        Encoder::new(role, None)
             .frame(opcode, is_final, payload, &mut out)
             .unwrap();
         out

@@ -40,6 +40,9 @@ pub enum ProtocolError {
     /// A text message or a close reason is not UTF-8 (RFC 6455, section 8.1).
     #[error("text is not UTF-8")]
     Utf8,
+    /// A compressed message cannot be decompressed (RFC 7692, section 7.2.2).
+    #[error("a compressed message is malformed")]
+    Deflate,
     /// A message is longer than `max_message_bytes` (RFC 6455, section 7.4.1).
     #[error("a message is longer than max_message_bytes")]
     MessageTooBig,
@@ -55,7 +58,7 @@ impl ProtocolError {
     /// The code of the Close frame that answers this fault (RFC 6455, section 7.4.1).
     pub fn close_code(self) -> u16 {
         match self {
-            Self::Utf8 => 1007,
+            Self::Utf8 | Self::Deflate => 1007,
             Self::TooManyFragments => 1008,
             Self::MessageTooBig => 1009,
             Self::OutOfMemory => 1011,

@@ -35,6 +35,8 @@ impl Opcode {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct FrameHeader {
     pub(crate) is_final: bool,
+    /// The message that begins here is compressed (RFC 7692, section 6).
+    pub(crate) is_compressed: bool,
     pub(crate) opcode: Opcode,
     /// Zero where the frame is not masked, which leaves the payload as it is.
     pub(crate) masking_key: [u8; 4],
@@ -42,12 +44,10 @@ pub(crate) struct FrameHeader {
     pub(crate) payload_len: u64,
 }
 
-/// The reserved bits that may be set: none until an extension is negotiated.
-const ALLOWED_RESERVED_BITS: u8 = 0;
-
 impl FrameHeader {
     /// Reads a header that `sender` sent from the start of `bytes`: the header and its length, or `None`
     /// while it is incomplete. What is forbidden is refused at the earliest byte that shows it.
+    /// `may_compress` says that permessage-deflate was negotiated.
     ///
     /// # Errors
     ///
@@ -55,16 +55,22 @@ impl FrameHeader {
     pub(crate) fn parse(
         bytes: &[u8],
         sender: Role,
+        may_compress: bool,
     ) -> Result<Option<(Self, usize)>, ProtocolError> {
         let Some((&first, rest)) = bytes.split_first() else {
             return Ok(None);
         };
         // "MUST be 0 unless an extension is negotiated" (RFC 6455, section 5.2).
-        if first & 0x70 & !ALLOWED_RESERVED_BITS != 0 {
+        let is_compressed = first & RSV1 != 0;
+        if first & (RSV2 | RSV3) != 0 || (is_compressed && !may_compress) {
             return Err(ProtocolError::ReservedBit);
         }
         let opcode = Opcode::from_bits(first & 0x0f)?;
-        let is_final = first & 0x80 != 0;
+        // Only on a message's first frame (RFC 7692, section 6.1).
+        if is_compressed && !matches!(opcode, Opcode::Text | Opcode::Binary) {
+            return Err(ProtocolError::ReservedBit);
+        }
+        let is_final = first & FIN != 0;
         // RFC 6455, section 5.5: control frames "MUST NOT be fragmented".
         if opcode.is_control() && !is_final {
             return Err(ProtocolError::FragmentedControl);
@@ -120,6 +126,7 @@ impl FrameHeader {
         };
         let header = Self {
             is_final,
+            is_compressed,
             opcode,
             masking_key,
             payload_len,
@@ -136,18 +143,24 @@ pub(crate) struct HeaderBytes {
 }
 
 impl HeaderBytes {
+    /// A header of no bytes, for a frame that has one already.
+    pub(crate) const NONE: Self = Self {
+        bytes: [0; MAX_HEADER],
+        len: 0,
+    };
+
     /// Encodes a header in its shortest form.
     pub(crate) fn new(
         opcode: Opcode,
         is_final: bool,
+        is_compressed: bool,
         payload_len: usize,
         masking_key: Option<[u8; 4]>,
     ) -> Self {
-        let mut header = Self {
-            bytes: [0; MAX_HEADER],
-            len: 0,
-        };
-        header.push(&[opcode as u8 | if is_final { 0x80 } else { 0 }]);
+        let mut header = Self::NONE;
+        let fin = if is_final { FIN } else { 0 };
+        let rsv1 = if is_compressed { RSV1 } else { 0 };
+        header.push(&[opcode as u8 | fin | rsv1]);
         let mask_bit = if masking_key.is_some() { 0x80 } else { 0 };
         if let Ok(len @ 0..=125) = u8::try_from(payload_len) {
             header.push(&[mask_bit | len]);
@@ -214,6 +227,11 @@ impl std::fmt::Debug for ControlPayload {
     }
 }
 
+const FIN: u8 = 0x80;
+const RSV1: u8 = 0x40;
+const RSV2: u8 = 0x20;
+const RSV3: u8 = 0x10;
+
 /// The longest payload of a control frame (RFC 6455, section 5.5).
 pub(crate) const MAX_CONTROL_PAYLOAD: usize = 125;
 
@@ -225,7 +243,7 @@ mod tests {
     use super::*;
 
     fn parse(bytes: &[u8], sender: Role) -> Result<Option<(FrameHeader, usize)>, ProtocolError> {
-        FrameHeader::parse(bytes, sender)
+        FrameHeader::parse(bytes, sender, false)
     }
 
     #[test]
@@ -233,7 +251,7 @@ mod tests {
         let lens = [0, 1, 125, 126, 127, 65_535, 65_536, 1 << 24, (1 << 31) + 7];
         for key in [None, Some([1, 2, 3, 4])] {
             for len in lens {
-                let encoded = HeaderBytes::new(Opcode::Binary, true, len, key);
+                let encoded = HeaderBytes::new(Opcode::Binary, true, false, len, key);
                 let sender = if key.is_some() {
                     Role::Client
                 } else {
@@ -321,5 +339,30 @@ mod tests {
             );
         }
         assert_eq!(parse(&[0x83], Role::Client), Err(ProtocolError::Opcode(3)));
+    }
+
+    /// RFC 7692, section 6: RSV1 is for the first frame of a message, of those only, and only where negotiated.
+    #[test]
+    fn with_permessage_deflate_rsv1_may_be_set_where_a_message_begins() {
+        for opcode in [0u8, 1, 2, 8, 9, 10] {
+            let first = [0xc0 | opcode];
+            assert_eq!(parse(&first, Role::Client), Err(ProtocolError::ReservedBit));
+            let negotiated = FrameHeader::parse(&first, Role::Client, true);
+            let expected = match opcode {
+                1 | 2 => Ok(None),
+                _ => Err(ProtocolError::ReservedBit),
+            };
+            assert_eq!(negotiated, expected, "{opcode}");
+            for other in [0x20, 0x10] {
+                let negotiated = FrameHeader::parse(&[first[0] | other], Role::Client, true);
+                assert_eq!(negotiated, Err(ProtocolError::ReservedBit));
+            }
+        }
+        let (header, _) = FrameHeader::parse(&[0xc1, 0], Role::Server, true)
+            .unwrap()
+            .unwrap();
+        assert!(header.is_compressed);
+        let header = HeaderBytes::new(Opcode::Text, true, true, 0, None);
+        assert_eq!(header.as_ref(), [0xc1, 0]);
     }
 }

@@ -6,6 +6,7 @@
 
 pub(crate) mod close;
 pub(crate) mod decoder;
+pub(crate) mod deflate;
 pub(crate) mod encoder;
 mod error;
 pub(crate) mod frame;

@@ -10,7 +10,7 @@ use http::StatusCode;
 use crate::{
     Answer, Error, HandshakeError, Phase, Receiver, Request, Response, Result, WebSocket,
     connection::shared::{Opened, Shared},
-    handshake::{origin::check_origin, server},
+    handshake::{deflate::Agreed, origin::check_origin, server},
     net::{
         Stream, http_exchange,
         socket::{Socket, Wait},
@@ -53,11 +53,12 @@ fn open(socket: Socket, tenancy: Arc<Tenancy>, config: &Config) -> Result<WebSoc
     let request = server::parse(head.head());
     let mut request = request.inspect_err(|error| refuse(&socket, error, false, wait))?;
     request.peer_addr = socket.peer_addr();
-    let (answer, subprotocol) = match decide(&request, config) {
+    let (answer, subprotocol, deflate) = match decide(&request, config) {
         Ok(Decision::Accept {
             answer,
             subprotocol,
-        }) => (answer, subprotocol),
+            deflate,
+        }) => (answer, subprotocol, deflate),
         Ok(Decision::Respond(response)) => {
             // Whether it arrives is the client's business.
             let answer = response.to_bytes(request.method() == "HEAD");
@@ -74,6 +75,8 @@ fn open(socket: Socket, tenancy: Arc<Tenancy>, config: &Config) -> Result<WebSoc
     http_exchange::write(&socket, &answer, wait, Phase::Handshake)?;
     let opened = Opened {
         subprotocol,
+        deflate,
+        extensions: deflate.map(|agreed| agreed.to_string()).unwrap_or_default(),
         headers: request.headers().clone(),
         peer_addr: request.peer_addr,
         local_addr: socket.local_addr(),
@@ -92,6 +95,7 @@ enum Decision {
     Accept {
         answer: Vec<u8>,
         subprotocol: Option<String>,
+        deflate: Option<Agreed>,
     },
     Respond(Response),
 }
@@ -126,9 +130,16 @@ fn decide(request: &Request, config: &Config) -> Result<Decision, HandshakeError
             )));
         }
     };
+    let deflate = server::choose_deflate(request, config.options.deflate);
     Ok(Decision::Accept {
-        answer: server::accept(request, subprotocol.as_deref(), &acceptance.headers),
+        answer: server::accept(
+            request,
+            subprotocol.as_deref(),
+            deflate.as_ref(),
+            &acceptance.headers,
+        ),
         subprotocol,
+        deflate,
     })
 }
 

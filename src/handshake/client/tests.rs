@@ -14,7 +14,15 @@ fn strings(names: &[&str]) -> Vec<String> {
 }
 
 fn handshake(subprotocols: &[&str]) -> ClientHandshake {
-    ClientHandshake::new("example.com", "/chat", &strings(subprotocols), &[], NONCE).unwrap()
+    ClientHandshake::new(
+        "example.com",
+        "/chat",
+        &strings(subprotocols),
+        None,
+        &[],
+        NONCE,
+    )
+    .unwrap()
 }
 
 fn judge(head: &str) -> Result<Accepted, HandshakeError> {
@@ -33,6 +41,7 @@ fn the_request_is_the_rfc_s_example() {
         "server.example.com",
         "/chat",
         &subprotocols,
+        None,
         &headers,
         NONCE,
     )
@@ -57,7 +66,7 @@ fn the_request_is_the_rfc_s_example() {
 #[test]
 fn a_user_agent_of_the_user_s_replaces_ours() {
     let headers = [("user-agent".to_owned(), "mine".to_owned())];
-    let handshake = ClientHandshake::new("a", "/", &[], &headers, NONCE).unwrap();
+    let handshake = ClientHandshake::new("a", "/", &[], None, &headers, NONCE).unwrap();
     assert!(text(&handshake).contains("\r\nuser-agent: mine\r\n"));
     assert!(!text(&handshake).contains("wstrand"));
     assert!(!text(&handshake).contains("Sec-WebSocket-Protocol"));

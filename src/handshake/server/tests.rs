@@ -40,7 +40,7 @@ fn the_rfc_s_example_is_accepted_as_in_the_rfc() {
     let supported = ["other".to_owned(), "chat".to_owned()];
     let chosen = choose_subprotocol(&request, &supported);
     assert_eq!(
-        String::from_utf8(accept(&request, chosen.as_deref(), &HeaderMap::new())).unwrap(),
+        String::from_utf8(accept(&request, chosen.as_deref(), None, &HeaderMap::new())).unwrap(),
         "HTTP/1.1 101 Switching Protocols\r\n\
          Upgrade: websocket\r\n\
          Connection: Upgrade\r\n\
@@ -55,7 +55,7 @@ fn the_user_s_fields_are_in_the_answer() {
     let mut headers = HeaderMap::new();
     headers.append("set-cookie", "a=b".parse().unwrap());
     headers.append("set-cookie", "c=d".parse().unwrap());
-    let head = String::from_utf8(accept(&request, None, &headers)).unwrap();
+    let head = String::from_utf8(accept(&request, None, None, &headers)).unwrap();
     assert!(head.ends_with("\r\nset-cookie: a=b\r\nset-cookie: c=d\r\n\r\n"));
     assert!(!head.contains("Protocol:"));
 }

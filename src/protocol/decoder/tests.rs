@@ -21,7 +21,10 @@ const LIMITS: Limits = Limits {
 
 /// Feeds `stream` in pieces of `piece` bytes, as a socket would: never more than there is room for.
 fn decode_with(stream: &[u8], piece: usize, peer: Role, limits: Limits) -> (Vec<Seen>, Decoder) {
-    let mut decoder = Decoder::new(peer, limits, Vec::new());
+    feed(Decoder::new(peer, limits, None, Vec::new()), stream, piece)
+}
+
+fn feed(mut decoder: Decoder, stream: &[u8], piece: usize) -> (Vec<Seen>, Decoder) {
     let mut seen = Vec::new();
     let mut rest = stream;
     loop {
@@ -74,7 +77,7 @@ fn frame(opcode: Opcode, is_final: bool, payload: &[u8]) -> Vec<u8> {
 
 fn encode(role: Role, opcode: Opcode, is_final: bool, payload: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
-    Encoder::new(role)
+    Encoder::new(role, None)
         .frame(opcode, is_final, payload, &mut out)
         .unwrap();
     out
@@ -340,7 +343,7 @@ mod buffer {
     #[test]
     fn bytes_that_came_behind_the_handshake_are_decoded_first() {
         let stream = frame(Opcode::Text, true, b"early").repeat(3);
-        let mut decoder = Decoder::new(Role::Server, LIMITS, stream);
+        let mut decoder = Decoder::new(Role::Server, LIMITS, None, stream);
         for _ in 0..3 {
             assert_eq!(decoder.poll(), Ok(Step::Message));
             assert_eq!(decoder.message(), Ok(Payload::Text("early")));
@@ -373,7 +376,7 @@ mod buffer {
         let mut stream = frame(Opcode::Text, true, b"one");
         stream.extend(frame(Opcode::Text, true, b"two"));
         for cut in 5..=stream.len() {
-            let mut decoder = Decoder::new(Role::Server, LIMITS, stream[..cut].to_vec());
+            let mut decoder = Decoder::new(Role::Server, LIMITS, None, stream[..cut].to_vec());
             assert_eq!(decoder.poll(), Ok(Step::Message));
             assert_eq!(decoder.frame_is_waiting(), cut == stream.len());
         }
@@ -396,5 +399,213 @@ mod buffer {
         }
         assert_eq!(decoder.poll(), Ok(Step::NeedMore));
         assert!(decoder.room().unwrap().capacity() <= 8192);
+    }
+}
+
+mod compressed {
+    //! RFC 7692, sections 6 and 7.2, as far as frames go.
+
+    use super::*;
+    use crate::protocol::deflate::{Compression, Compressor, Decompressor};
+
+    const COMPRESSION: Compression = Compression {
+        level: 1,
+        threshold_bytes: 0,
+        window_bits: 15,
+        takes_over: true,
+    };
+
+    fn deflate_decoder(limits: Limits) -> Decoder {
+        let decompressor = Some(Decompressor::new(true));
+        Decoder::new(Role::Client, limits, decompressor, Vec::new())
+    }
+
+    fn client() -> Encoder {
+        Encoder::new(Role::Client, Some(COMPRESSION))
+    }
+
+    fn message(encoder: &mut Encoder, payload: &[u8], may_compress: bool) -> Vec<u8> {
+        let mut out = Vec::new();
+        let frame = encoder.data_frame(Opcode::Binary, true, payload, may_compress, &mut out);
+        frame.unwrap();
+        out
+    }
+
+    /// A message in fragments of these lengths.
+    fn fragments(
+        encoder: &mut Encoder,
+        opcode: Opcode,
+        pieces: &[&[u8]],
+        compress: bool,
+    ) -> Vec<u8> {
+        let mut out = Vec::new();
+        for (n, piece) in pieces.iter().enumerate() {
+            let opcode = if n == 0 { opcode } else { Opcode::Continuation };
+            let is_final = n + 1 == pieces.len();
+            encoder
+                .data_frame(opcode, is_final, piece, compress, &mut out)
+                .unwrap();
+        }
+        out
+    }
+
+    #[test]
+    fn compressed_and_plain_messages_and_control_frames_may_follow_each_other() {
+        let mut encoder = client();
+        let mut stream = Vec::new();
+        let long = "¡Hola! ".repeat(3000);
+        for n in 0..10 {
+            stream.extend(message(&mut encoder, long.as_bytes(), n % 3 != 0));
+            encoder
+                .frame(Opcode::Ping, true, b"between", &mut stream)
+                .unwrap();
+            // Cut inside characters.
+            let pieces: Vec<&[u8]> = long.as_bytes().chunks(1001).collect();
+            let text = fragments(&mut encoder, Opcode::Text, &pieces, n % 2 == 0);
+            stream.extend(text);
+            stream.extend(message(&mut encoder, b"", true));
+        }
+        let one = [
+            Seen::Binary(long.as_bytes().to_vec()),
+            Seen::Ping(b"between".to_vec()),
+            Seen::Text(long.clone()),
+            Seen::Binary(Vec::new()),
+        ];
+        let expected: Vec<Seen> = one.iter().cycle().take(40).cloned().collect();
+        for piece in [1, 2, 3, 7, 100, 4096, 70_000, stream.len()] {
+            let (seen, mut decoder) = feed(deflate_decoder(LIMITS), &stream, piece);
+            assert!(seen == expected, "in pieces of {piece}");
+            decoder.room().unwrap();
+            assert!(decoder.buffer.capacity() + decoder.decompressed.capacity() <= 3 * 65_536);
+        }
+    }
+
+    #[test]
+    fn the_limit_is_inclusive_plain_and_compressed_whole_and_in_fragments() {
+        let max = 5000;
+        let limits = Limits {
+            max_message_bytes: max,
+            ..LIMITS
+        };
+        for len in [max - 1, max, max + 1] {
+            let payload: Vec<u8> = (0..len as u32).map(|n| (n * n >> 3) as u8).collect();
+            for compress in [true, false] {
+                for count in [1, 2, 50] {
+                    let pieces: Vec<&[u8]> = payload.chunks(len.div_ceil(count)).collect();
+                    let stream = fragments(&mut client(), Opcode::Binary, &pieces, compress);
+                    let (seen, _) = feed(deflate_decoder(limits), &stream, 333);
+                    let expected = if len <= max {
+                        Seen::Binary(payload.clone())
+                    } else {
+                        Seen::Error(ProtocolError::MessageTooBig)
+                    };
+                    assert!(
+                        seen == [expected],
+                        "{len} in {count}, compressed: {compress}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn text_is_checked_after_decompressing_and_as_early_as_can_be() {
+        let bad = b"fine until here \xff and on";
+        let whole = fragments(&mut client(), Opcode::Text, &[bad], true);
+        let (seen, _) = feed(deflate_decoder(LIMITS), &whole, 1);
+        assert_eq!(seen, [Seen::Error(ProtocolError::Utf8)]);
+        // The second fragment never comes.
+        let mut out = Vec::new();
+        client()
+            .data_frame(Opcode::Text, false, bad, true, &mut out)
+            .unwrap();
+        let (seen, _) = feed(deflate_decoder(LIMITS), &out, out.len());
+        assert_eq!(seen, [Seen::Error(ProtocolError::Utf8)]);
+        let cut = fragments(&mut client(), Opcode::Text, &[b"a\xc3", b""], true);
+        let (seen, _) = feed(deflate_decoder(LIMITS), &cut, cut.len());
+        assert_eq!(seen, [Seen::Error(ProtocolError::Utf8)]);
+    }
+
+    #[test]
+    fn damaged_data_is_an_error_and_so_is_rsv1_in_mid_message() {
+        let (seen, _) = feed(
+            deflate_decoder(LIMITS),
+            b"\xc2\x84\0\0\0\0\xff\xff\xff\xff",
+            1,
+        );
+        assert_eq!(seen, [Seen::Error(ProtocolError::Deflate)]);
+        assert_eq!(ProtocolError::Deflate.close_code(), 1007);
+        for bytes in [
+            &b"\x02\x80\0\0\0\0\xc0"[..],
+            b"\x42\x80\0\0\0\0\xc0",
+            b"\xc9",
+        ] {
+            let (seen, _) = feed(deflate_decoder(LIMITS), bytes, 1);
+            assert_eq!(
+                seen,
+                [Seen::Error(ProtocolError::ReservedBit)],
+                "{bytes:x?}"
+            );
+        }
+    }
+
+    #[test]
+    fn short_messages_go_as_they_are_and_so_do_those_that_would_grow() {
+        let mut encoder = Encoder::new(
+            Role::Server,
+            Some(Compression {
+                threshold_bytes: 10,
+                takes_over: false,
+                ..COMPRESSION
+            }),
+        );
+        assert_eq!(message(&mut encoder, b"aaaaaaaaa", true)[0], 0x82);
+        assert_eq!(message(&mut encoder, b"aaaaaaaaaa", true)[0], 0xc2);
+        assert_eq!(message(&mut encoder, b"aaaaaaaaaa", false)[0], 0x82);
+        let noise: Vec<u8> = (0..200u32)
+            .map(|n| (n.wrapping_mul(0x9e37_79b9) >> 13) as u8)
+            .collect();
+        let frame = message(&mut encoder, &noise, true);
+        assert_eq!(frame[0], 0x82);
+        assert_eq!(frame[frame.len() - noise.len()..], noise);
+    }
+
+    /// What is held for a compressed message does not follow what its header declares.
+    #[test]
+    fn a_compressed_frame_may_declare_any_length_and_takes_no_memory_for_it() {
+        let mut decoder = deflate_decoder(LIMITS);
+        let mut stream = b"\xc2\xff\x7f\xff\xff\xff\xff\xff\xff\xff\0\0\0\0".to_vec();
+        for _ in 0..100_000 {
+            stream.extend_from_slice(b"\0\0\0\xff\xff");
+        }
+        let (seen, fed) = feed(decoder, &stream, 4096);
+        decoder = fed;
+        assert_eq!(seen, []);
+        assert!(decoder.buffer.capacity() + decoder.decompressed.capacity() <= 2 * 65_536);
+    }
+
+    #[test]
+    fn nothing_is_held_after_the_end() {
+        let stream = message(&mut client(), &[7; 100_000], true);
+        let (_, mut decoder) = feed(deflate_decoder(LIMITS), &stream, 1000);
+        decoder.retire();
+        assert_eq!(
+            decoder.buffer.capacity() + decoder.decompressed.capacity(),
+            0
+        );
+        assert!(decoder.decompressor.is_none());
+        assert_eq!(decoder.poll(), Ok(Step::NeedMore));
+    }
+
+    #[test]
+    fn a_compressor_is_not_used_for_the_compressed_message_of_another() {
+        let mut encoder = client();
+        let _ = message(&mut encoder, b"0123456789abcdef0123456789abcdef", true);
+        encoder.forget();
+        let mut out = Vec::new();
+        let mut fresh = Compressor::new(COMPRESSION);
+        fresh.compress(b"0123456789abcdef", true, &mut out).unwrap();
+        let frame = message(&mut encoder, b"0123456789abcdef", true);
+        assert_eq!(frame.len(), 2 + 4 + out.len());
     }
 }

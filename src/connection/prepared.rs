@@ -1,0 +1,131 @@
+//! A message that is framed once for many connections.
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use crate::{
+    Message, OwnedMessage, Result,
+    connection::{
+        outbox::{Outgoing, Patience, encode_error},
+        shared::Shared,
+    },
+    protocol::{Encoder, Role, deflate::Compression},
+};
+
+/// A message to send to many connections: framed once, and compressed once for all those that compress
+/// alike. Cloning it is cheap, and it may be sent from any number of threads at once.
+///
+/// This saves work for a server's connections. A client masks each of its frames with a key of its own
+/// (RFC 6455, section 5.3), so there it is sent like any other message.
+///
+/// A connection that takes its context over from one message to the next starts anew after a prepared one
+/// that is compressed, because the context of the others was not in it.
+///
+/// ```
+/// use wstrand::{Message, PreparedMessage, Sender};
+///
+/// fn tell_all(senders: &[Sender], news: &str) {
+///     let news = PreparedMessage::new(Message::Text(news));
+///     for sender in senders {
+///         // Whoever does not keep up misses it.
+///         let _ = sender.try_send_prepared(&news);
+///     }
+/// }
+/// ```
+#[derive(Clone)]
+pub struct PreparedMessage {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    message: OwnedMessage,
+    /// The frame for each way of compressing that was asked for.
+    frames: Mutex<Vec<(Option<Compression>, Arc<[u8]>)>>,
+}
+
+impl PreparedMessage {
+    /// Copies the message. It is framed, and compressed, as it is first sent.
+    pub fn new<'a>(message: impl Into<Message<'a>>) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                message: message.into().into_owned(),
+                frames: Mutex::default(),
+            }),
+        }
+    }
+
+    /// The message.
+    pub fn as_message(&self) -> Message<'_> {
+        self.inner.message.as_message()
+    }
+
+    pub(super) fn send(&self, shared: &Shared, patience: Patience) -> Result<()> {
+        let message = self.as_message();
+        let payload = message.as_bytes();
+        if shared.role == Role::Client {
+            let outgoing = Outgoing::Message {
+                opcode: message.kind().opcode(),
+                payload,
+                may_compress: true,
+            };
+            return shared.send(outgoing, patience);
+        }
+        let compression = shared
+            .opened
+            .compression(shared.role, &shared.options)
+            .filter(|compression| payload.len() >= compression.threshold_bytes)
+            .map(|compression| Compression {
+                takes_over: false,
+                threshold_bytes: 0,
+                ..compression
+            });
+        let frame = self.frame(compression)?;
+        let prepared = Outgoing::Prepared {
+            frame: &frame,
+            is_compressed: compression.is_some(),
+        };
+        shared.send(prepared, patience)
+    }
+
+    fn frame(&self, compression: Option<Compression>) -> Result<Arc<[u8]>> {
+        // Whoever comes second waits here instead of compressing it again.
+        let mut frames = self
+            .inner
+            .frames
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, frame)) = frames.iter().find(|(kind, _)| *kind == compression) {
+            return Ok(frame.clone());
+        }
+        let message = self.as_message();
+        let mut frame = Vec::new();
+        Encoder::new(Role::Server, compression)
+            .data_frame(
+                message.kind().opcode(),
+                true,
+                message.as_bytes(),
+                true,
+                &mut frame,
+            )
+            .map_err(encode_error)?;
+        let frame: Arc<[u8]> = frame.into();
+        frames.push((compression, frame.clone()));
+        Ok(frame)
+    }
+}
+
+impl fmt::Debug for PreparedMessage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("PreparedMessage")
+            .field(&self.as_message())
+            .finish()
+    }
+}
+
+impl<'a> From<&'a PreparedMessage> for Message<'a> {
+    fn from(message: &'a PreparedMessage) -> Self {
+        message.as_message()
+    }
+}
