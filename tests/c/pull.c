@@ -194,7 +194,9 @@ static void small_messages(wstrand_connection *connection, const char *bytes)
     CHECK_INT(code, WSTRAND_FULL);
     CHECK(wstrand_connection_buffered_amount(connection) > BOUND - PIECE - 100);
     began = now_s();
-    code = wstrand_connection_send_binary(connection, bytes, PIECE, &error);
+    do /* the sockets' buffers may have had room left that only the flusher had not filled yet */
+        code = wstrand_connection_send_binary(connection, bytes, PIECE, &error);
+    while (code == WSTRAND_OK && ++tries < 10000);
     /* There was no room for it; or what went before was not taken in time. */
     CHECK(code == WSTRAND_TIMEOUT || code == WSTRAND_UNRESPONSIVE);
     CHECK_INT(wstrand_error_code(error), code);
