@@ -574,7 +574,7 @@ mod examples {
 
 /// The programs of `tests/c` and `tests/cpp`, as they are and under what finds the errors that do not show.
 macro_rules! programs {
-    ($($name:ident)*; valgrind: $($light:ident)*) => {
+    ($($name:ident)*) => {
         mod plain {
             $(#[test]
             fn $name() {
@@ -589,18 +589,14 @@ macro_rules! programs {
         }
         mod valgrind {
             $(#[test]
-            fn $light() {
-                super::under_valgrind(concat!(stringify!($light), ".c"), "c11");
+            fn $name() {
+                super::under_valgrind(concat!(stringify!($name), ".c"), "c11");
             })*
         }
     };
 }
 
-// pull.c polls, which keeps valgrind's one thread at a time from the peer for minutes.
-programs! {
-    arguments duplex lifetime pull server signals sigpipe;
-    valgrind: arguments duplex lifetime server signals sigpipe
-}
+programs! { arguments duplex lifetime pull server signals sigpipe }
 
 mod wrapper {
     #[test]

@@ -495,3 +495,114 @@ fn a_send_that_found_no_room_in_time_has_sent_nothing() {
         raw.frame().is(TEXT, "after");
     });
 }
+
+/// Sends more than any socket's buffers take, on a thread of its own, which is under way when this returns.
+fn send_more_than_fits(ws: &WebSocket) -> mpsc::Receiver<Result<(), Error>> {
+    let (done, result) = mpsc::channel();
+    let sender = ws.sender();
+    thread::spawn(move || done.send(sender.send_binary(&vec![0; HUGE])));
+    until("under way", || ws.buffered_amount() > 0);
+    result
+}
+
+/// More than any socket's buffers take.
+const HUGE: usize = 20 << 20;
+
+#[test]
+fn a_reset_ends_a_send_that_waits_for_room_though_nobody_receives() {
+    in_time(|| {
+        both_roles(&patient(), |pair| {
+            let Pair { mut ws, raw, .. } = pair;
+            let sending = send_more_than_fits(&ws);
+            raw.reset();
+            let error = sending.recv_timeout(PATIENCE).unwrap().unwrap_err();
+            assert!(
+                matches!(
+                    &error,
+                    Error::Io {
+                        phase: Phase::Send,
+                        ..
+                    }
+                ),
+                "{error:?}"
+            );
+            assert_eq!(ws.wait_closed().code, 1006);
+        });
+    });
+}
+
+#[test]
+fn a_peer_that_has_half_closed_after_its_close_gets_all_that_was_being_sent_and_ours() {
+    in_time(|| {
+        both_roles(&patient(), |pair| {
+            let Pair {
+                mut ws, mut raw, ..
+            } = pair;
+            let sending = send_more_than_fits(&ws);
+            raw.send(TEXT, "last words");
+            raw.send_close(4000, "enough");
+            raw.half_close();
+            // Nobody receives: the send goes on, to a peer of which nothing more will come.
+            raw.frame().is(BINARY, vec![0; HUGE]);
+            sending.recv_timeout(PATIENCE).unwrap().unwrap();
+            assert_eq!(ws.receive().unwrap(), Some(Message::Text("last words")));
+            assert_eq!(ws.receive().unwrap(), None);
+            assert_eq!(raw.frame().close(), (4000, "enough"));
+            raw.end();
+        });
+    });
+}
+
+#[test]
+fn a_peer_that_has_half_closed_without_close_gets_all_that_was_being_sent() {
+    in_time(|| {
+        both_roles(&patient(), |pair| {
+            let Pair {
+                mut ws, mut raw, ..
+            } = pair;
+            let sending = send_more_than_fits(&ws);
+            raw.half_close();
+            raw.frame().is(BINARY, vec![0; HUGE]);
+            sending.recv_timeout(PATIENCE).unwrap().unwrap();
+            let error = ws.receive().unwrap_err();
+            assert!(matches!(&error, Error::Closed(it) if it.code == 1006));
+        });
+    });
+}
+
+#[test]
+fn close_bounds_a_send_that_waits_for_room_by_its_own_deadline() {
+    in_time(|| {
+        const TIMEOUT: Duration = Duration::from_millis(200);
+        let mut options = patient();
+        options.close_timeout(TIMEOUT);
+        for someone_receives in [false, true] {
+            both_roles(&options, |pair| {
+                let Pair { ws, raw: _raw, .. } = pair;
+                let sending = send_more_than_fits(&ws);
+                let (sender, mut receiver) = ws.split();
+                let start = Instant::now();
+                sender.close(1000, "").unwrap();
+                assert_eq!(sender.ready_state(), ReadyState::Closing);
+                let (may_receive, told) = mpsc::channel();
+                let receiving = thread::spawn(move || {
+                    told.recv().unwrap();
+                    (receiver.wait_closed(), receiver.receive().unwrap_err())
+                });
+                if someone_receives {
+                    may_receive.send(()).unwrap();
+                }
+                let error = sending.recv_timeout(PATIENCE).unwrap().unwrap_err();
+                assert!(start.elapsed() >= TIMEOUT);
+                if !someone_receives {
+                    may_receive.send(()).unwrap();
+                }
+                let (close, received) = receiving.join().unwrap();
+                assert_eq!((close.code, close.was_clean), (1006, false));
+                for error in [error, received] {
+                    assert!(matches!(error, Error::Timeout(Phase::Close)), "{error:?}");
+                }
+            });
+        }
+    });
+}

@@ -76,10 +76,7 @@ impl Shared {
 
     /// Keeps the first error, and cuts the connection. Returns the error that was kept.
     pub(super) fn fail(&self, mut state: MutexGuard<'_, State>, error: Error) -> Error {
-        let error = match &state.ended {
-            Some(info) => Error::Closed(info.clone()),
-            None => state.failure.get_or_insert(error).clone(),
-        };
+        let error = state.keep(error);
         let socket = state.socket.clone();
         drop(state);
         self.progress.notify_all();
@@ -104,8 +101,7 @@ impl Shared {
             state = self.wait_for_writer(state);
         }
         if state.failure.is_none() && state.close_received.is_none() && state.ended.is_none() {
-            let is_late = |deadline: Instant| deadline <= Instant::now();
-            state.failure = match state.close_deadline.is_some_and(is_late) {
+            state.failure = match state.is_close_overdue() {
                 true => Some(Error::Timeout(Phase::Close)),
                 false => error,
             };
@@ -174,6 +170,30 @@ impl State {
         // Without a masking key there is no Close; the peer sees the connection end.
         let _ = self.encode_control(Opcode::Close, close.payload().as_ref());
         self.close_sent = Some(close);
+    }
+
+    /// Keeps an error if it is the first, and returns the first. Where the connection has ended without one,
+    /// that is how it ended.
+    pub(super) fn keep(&mut self, error: Error) -> Error {
+        match (&self.failure, &self.ended) {
+            (Some(failure), _) => failure.clone(),
+            (None, Some(info)) => Error::Closed(info.clone()),
+            (None, None) => {
+                let error = match error {
+                    // The watchdog has cut the connection, and the socket says no more than that.
+                    Error::Io { .. } if self.is_close_overdue() => Error::Timeout(Phase::Close),
+                    error => error,
+                };
+                self.failure = Some(error.clone());
+                error
+            }
+        }
+    }
+
+    /// Whether the peer's Close has not been received in time.
+    fn is_close_overdue(&self) -> bool {
+        let has_passed = |deadline: Instant| deadline <= Instant::now();
+        self.close_received.is_none() && self.close_deadline.is_some_and(has_passed)
     }
 }
 

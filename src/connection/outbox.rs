@@ -424,10 +424,7 @@ impl Shared {
         }
         // Nothing more can be sent, but what the peer sent before may still be read: its Close, perhaps. If
         // the socket is not dead after all, the reader does not wait for ever.
-        let error = match &state.ended {
-            Some(info) => Error::Closed(info.clone()),
-            None => state.failure.get_or_insert(error).clone(),
-        };
+        let error = state.keep(error);
         let deadline = Instant::now().checked_add(self.options.close_timeout);
         state.close_deadline = state.close_deadline.or(deadline);
         let socket = state.socket.clone();

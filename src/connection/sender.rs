@@ -55,7 +55,8 @@ impl Sender {
     /// # Errors
     ///
     /// [`Error::Timeout`](crate::Error::Timeout): with [`Phase::Queue`](crate::Phase::Queue) nothing was
-    /// sent, with [`Phase::Send`](crate::Phase::Send) the connection has failed.
+    /// sent, with [`Phase::Send`](crate::Phase::Send) the connection has failed; so it has with
+    /// [`Phase::Close`](crate::Phase::Close), because `close` was called meanwhile and `close_timeout` is over.
     /// [`Error::Closed`](crate::Error::Closed) once either side has sent Close. How the connection failed,
     /// if it has.
     pub fn send_text(&self, text: &str) -> Result<()> {
@@ -176,7 +177,8 @@ impl Sender {
     ///
     /// Never blocks. The receiver goes on handing out messages until the peer answers, for `close_timeout`
     /// at the most. Where no thread receives, call [`Receiver::wait_closed`](crate::Receiver::wait_closed)
-    /// to get to the end of it. A second call does nothing.
+    /// to get to the end of it. A send that is under way goes on, for no longer than that either. A second
+    /// call does nothing.
     ///
     /// # Errors
     ///
