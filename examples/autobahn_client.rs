@@ -1,6 +1,6 @@
 //! Runs the Autobahn test suite's cases for clients.
 //!
-//!     autobahn_client [--ca PEM] [--insecure] [--proxy URL] BASE_URL AGENT
+//!     autobahn_client [--deflate] [--ca PEM] [--insecure] [--proxy URL] BASE_URL AGENT
 //!
 //! BASE_URL is that of a fuzzing server (`wstest -m fuzzingserver`); AGENT names the client in its report.
 

@@ -1,6 +1,6 @@
 //! Measures an echo server: sends N messages of SIZE bytes and prints `X msgs/s`.
 //!
-//!     bench_client [--ca PEM] [--insecure] [--proxy URL] URL N SIZE [pipeline]
+//!     bench_client [--deflate] [--ca PEM] [--insecure] [--proxy URL] URL N SIZE [pipeline]
 //!
 //! One message is in flight, or with `pipeline` as many as fit: one thread sends while another receives.
 

@@ -1,6 +1,6 @@
 //! An echo client: sends every message back until the server closes.
 //!
-//!     echo_client [--subprotocol P]... [--ca PEM] [--insecure] [--proxy URL] URL
+//!     echo_client [--subprotocol P]... [--deflate] [--ca PEM] [--insecure] [--proxy URL] URL
 //!
 //! Exits with 0 after a clean close, else says why not and exits with 1.
 

@@ -1,6 +1,6 @@
 //! An echo server: sends every message back.
 //!
-//!     echo_server [--subprotocol P]... [--tls CERT.pem KEY.pem] ADDR
+//!     echo_server [--deflate] [--subprotocol P]... [--tls CERT.pem KEY.pem] ADDR
 //!
 //! ADDR is HOST:PORT, or a bare port on 127.0.0.1. A browser that opens http://ADDR/ gets a page to try it
 //! with. The text message `/close CODE REASON` makes the server close the connection like that.
@@ -8,7 +8,7 @@
 use std::{env, error::Error, fs, process::ExitCode, thread, time::Duration};
 
 use signal_hook::{consts::TERM_SIGNALS, iterator::Signals};
-use wstrand::{Answer, Identity, Message, Request, Response, Sender, Server};
+use wstrand::{Answer, Deflate, Identity, Message, Options, Request, Response, Sender, Server};
 
 fn main() -> ExitCode {
     match run() {
@@ -21,12 +21,16 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<(), Box<dyn Error>> {
+    let mut options = Options::new();
     let mut subprotocols = Vec::new();
     let mut identity = None;
     let mut addr = None;
     let mut args = env::args().skip(1);
     while let Some(arg) = args.next() {
         match arg.as_str() {
+            "--deflate" => {
+                options.deflate(Some(Deflate::new()));
+            }
             "--subprotocol" => subprotocols.push(args.next().ok_or("--subprotocol needs a name")?),
             "--tls" => {
                 let (cert, key) = args
@@ -46,6 +50,7 @@ fn run() -> Result<(), Box<dyn Error>> {
     };
 
     let mut server = Server::bind(addr)?;
+    server.options(&options);
     for subprotocol in subprotocols {
         server.subprotocol(subprotocol);
     }
@@ -95,4 +100,5 @@ fn page(request: &Request) -> Answer {
     }
 }
 
-const USAGE: &str = "usage: echo_server [--subprotocol P]... [--tls CERT.pem KEY.pem] ADDR";
+const USAGE: &str =
+    "usage: echo_server [--deflate] [--subprotocol P]... [--tls CERT.pem KEY.pem] ADDR";

@@ -2,10 +2,10 @@
 
 use std::{error::Error, fs};
 
-use wstrand::{Client, ClientTls, Proxy};
+use wstrand::{Client, ClientTls, Deflate, Options, Proxy};
 
 /// Those options, for a usage line.
-pub(crate) const OPTIONS: &str = "[--ca PEM] [--insecure] [--proxy URL]";
+pub(crate) const OPTIONS: &str = "[--deflate] [--ca PEM] [--insecure] [--proxy URL]";
 
 /// Takes the arguments that are for every client; each other one goes to `other`, with those behind it.
 pub(crate) fn client(
@@ -16,6 +16,9 @@ pub(crate) fn client(
     let mut tls = ClientTls::new();
     while let Some(arg) = args.next() {
         match arg.as_str() {
+            "--deflate" => {
+                client.options(Options::new().deflate(Some(Deflate::new())));
+            }
             "--ca" => {
                 let file = args.next().ok_or("--ca needs a file")?;
                 tls.add_roots_pem(&fs::read(file)?)?;
