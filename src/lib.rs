@@ -1,4 +1,4 @@
-//! WebSocket (RFC 6455) for programs that block: client and server on `std::net`, one thread a connection.
+//! WebSocket (RFC 6455, RFC 7692) for programs that block: client and server on `std::net`, one thread a connection.
 //!
 //! ```no_run
 //! let mut ws = wstrand::connect("ws://127.0.0.1:9001/")?;
@@ -47,6 +47,11 @@
 //! Everything that waits for the peer has a deadline, and everything that a peer can make large has a limit, all with
 //! defaults that are safe on the open network: see [`Options`], [`Client`] and [`Server`]. A peer that
 //! vanishes is noticed by keepalive pings.
+//!
+//! # Compression
+//!
+//! [`Options::deflate`] turns on permessage-deflate (RFC 7692), where the peer speaks it too; [`Deflate`] says
+//! how much it costs. [`PreparedMessage`] compresses once what goes to many.
 //!
 //! # Closing
 //!
