@@ -197,7 +197,8 @@ impl Client {
         // The socket may come from somewhere that left it otherwise.
         rustix::io::ioctl_fionbio(&socket, false)
             .map_err(|error| Error::io(Phase::Connect, error.into()))?;
-        self.open(Socket::new(socket), None, &target, &handshake, until)
+        let socket = Socket::new(socket, self.options.tcp);
+        self.open(socket, None, &target, &handshake, until)
     }
 
     /// Connects to a Unix domain socket. The URL says what to ask for: `ws://localhost/` will do.
@@ -219,6 +220,9 @@ impl Client {
     }
 
     fn handshake(&self, target: &Target, headers: &[(String, String)]) -> Result<ClientHandshake> {
+        if target.is_secure && !cfg!(feature = "tls") {
+            return Err(Misuse::Url("is wss://, which needs the feature `tls`").into());
+        }
         let mut nonce = [0; 16];
         getrandom::fill(&mut nonce).map_err(|error| Error::io(Phase::Handshake, error.into()))?;
         let mut headers = headers.to_vec();
@@ -260,6 +264,7 @@ impl Client {
             until,
             cancel: self.cancel.as_ref(),
             local_addr: self.local_addr,
+            tcp: self.options.tcp,
         };
         let socket = match proxy {
             None => dial.connect(&target.host, target.port)?,
@@ -310,13 +315,10 @@ impl Client {
                 wait,
             )?;
         }
-        let socket = match target.is_secure {
-            false => socket,
-            #[cfg(feature = "tls")]
-            true => self.tls.connect(&target.host, socket, wait)?,
-            #[cfg(not(feature = "tls"))]
-            true => return Err(Misuse::Url("is wss://, which needs the feature `tls`").into()),
-        };
+        #[cfg(feature = "tls")]
+        if target.is_secure {
+            socket = self.tls.connect(&target.host, socket, wait)?;
+        }
         http_exchange::write(&socket, handshake.request(), wait, Phase::Handshake)?;
         let head = http_exchange::read_head(&socket, max_head_bytes, wait, Phase::Handshake)?;
         let accepted = match handshake.judge(head.head()) {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{Deflate, Misuse, protocol::decoder::Limits};
+use crate::{Deflate, Misuse, net::socket::Tcp, protocol::decoder::Limits};
 
 /// Limits and deadlines of a connection, the same for clients and servers.
 ///
@@ -28,6 +28,7 @@ pub struct Options {
     pub(crate) ping_interval: Option<Duration>,
     pub(crate) pong_timeout: Duration,
     pub(crate) deflate: Option<Deflate>,
+    pub(crate) tcp: Tcp,
 }
 
 impl Options {
@@ -43,6 +44,7 @@ impl Options {
             ping_interval: Some(Duration::from_secs(20)),
             pong_timeout: Duration::from_secs(20),
             deflate: None,
+            tcp: Tcp::default(),
         }
     }
 
@@ -107,6 +109,20 @@ impl Options {
     /// RFC 7692). They are not by default.
     pub fn deflate(&mut self, deflate: Option<Deflate>) -> &mut Self {
         self.deflate = deflate;
+        self
+    }
+
+    /// Sets whether TCP sends small messages at once (TCP_NODELAY), rather than let one wait until the peer has
+    /// acknowledged the one before. On by default; off saves packets where nobody waits for an answer.
+    pub fn tcp_nodelay(&mut self, nodelay: bool) -> &mut Self {
+        self.tcp.nodelay = nodelay;
+        self
+    }
+
+    /// Sets whether TCP asks a silent peer for a sign of life (SO_KEEPALIVE), in the system's own time: after two
+    /// hours, usually. On by default: it ends connections that have no pings and on which nothing is sent.
+    pub fn tcp_keepalive(&mut self, keepalive: bool) -> &mut Self {
+        self.tcp.keepalive = keepalive;
         self
     }
 

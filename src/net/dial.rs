@@ -20,7 +20,10 @@ use rustix::{
 
 use crate::{
     Error, Phase, Result,
-    net::{Cancel, socket::Socket},
+    net::{
+        Cancel,
+        socket::{Socket, Tcp},
+    },
 };
 
 /// How to reach a host.
@@ -29,6 +32,7 @@ pub(crate) struct Dial<'a> {
     pub(crate) cancel: Option<&'a Cancel>,
     /// The address to connect from, if the caller chose one.
     pub(crate) local_addr: Option<IpAddr>,
+    pub(crate) tcp: Tcp,
 }
 
 impl Dial<'_> {
@@ -118,7 +122,10 @@ impl Dial<'_> {
                 let socket = running.swap_remove(place);
                 match sockopt::socket_error(&socket).map_err(io::Error::from) {
                     Ok(Ok(())) => {
-                        return finish(socket).map_err(|error| Error::io(Phase::Connect, error));
+                        // Blocking from now on.
+                        ioctl_fionbio(&socket, false)
+                            .map_err(|error| Error::io(Phase::Connect, error.into()))?;
+                        return Ok(Socket::new(socket, self.tcp));
                     }
                     Ok(Err(error)) => last_error = Some(error.into()),
                     Err(error) => last_error = Some(error),
@@ -184,12 +191,6 @@ impl Dial<'_> {
             }
         }
     }
-}
-
-/// A connected socket, blocking from now on.
-fn finish(socket: OwnedFd) -> io::Result<Socket> {
-    ioctl_fionbio(&socket, false)?;
-    Ok(Socket::new(socket))
 }
 
 /// The addresses with the families by turns, in the resolver's order otherwise (RFC 8305, section 4).

@@ -25,6 +25,24 @@ pub(crate) struct Socket {
     fd: OwnedFd,
 }
 
+/// What TCP sockets are told.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Tcp {
+    pub(crate) nodelay: bool,
+    pub(crate) keepalive: bool,
+}
+
+impl Default for Tcp {
+    fn default() -> Self {
+        // Small messages must not wait for each other's acknowledgement, and a connection on which nothing
+        // is sent must not outlive its peer for ever.
+        Self {
+            nodelay: true,
+            keepalive: true,
+        }
+    }
+}
+
 /// How long a call may wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Wait {
@@ -74,11 +92,11 @@ impl Wait {
 
 impl Socket {
     /// A connected stream socket of any family, in blocking mode.
-    pub(crate) fn new(fd: OwnedFd) -> Self {
-        // Small messages must not wait for each other's acknowledgement, and a connection on which nothing
-        // is sent must not outlive its peer for ever. Sockets that are not TCP have no such options.
-        let _ = sockopt::set_tcp_nodelay(&fd, true);
-        let _ = sockopt::set_socket_keepalive(&fd, true);
+    pub(crate) fn new(fd: OwnedFd, tcp: Tcp) -> Self {
+        // Said in either case: an accepted socket has what its listener has, and one that was handed in may
+        // have anything. Sockets that are not TCP have no such options.
+        let _ = sockopt::set_tcp_nodelay(&fd, tcp.nodelay);
+        let _ = sockopt::set_socket_keepalive(&fd, tcp.keepalive);
         Self { fd }
     }
 
@@ -212,7 +230,8 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let one = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (other, _) = listener.accept().unwrap();
-        (Socket::new(one.into()), Socket::new(other.into()))
+        let tcp = Tcp::default();
+        (Socket::new(one.into(), tcp), Socket::new(other.into(), tcp))
     }
 
     #[test]

@@ -271,7 +271,8 @@ impl Control {
             turned_away.let_go();
             let shortage = match accept_with(listener, SocketFlags::CLOEXEC) {
                 Ok(socket) => {
-                    match self.admit(Socket::new(socket), config, serve, &mut turned_away) {
+                    let socket = Socket::new(socket, config.options.tcp);
+                    match self.admit(socket, config, serve, &mut turned_away) {
                         Ok(()) => {
                             back_off = FIRST_BACK_OFF;
                             continue;
