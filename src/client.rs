@@ -2,7 +2,7 @@
 
 use std::{
     net::IpAddr,
-    os::{fd::OwnedFd, unix::net::UnixStream},
+    os::fd::OwnedFd,
     path::Path,
     sync::Arc,
     time::{Duration, Instant},
@@ -207,8 +207,11 @@ impl Client {
     ///
     /// As [`Self::connect`].
     pub fn connect_unix(&self, path: impl AsRef<Path>, url: &str) -> Result<WebSocket> {
-        let socket = UnixStream::connect(path).map_err(|error| Error::io(Phase::Connect, error))?;
-        self.connect_over(socket, url)
+        let until = self.deadline()?;
+        let target = Target::parse(url)?;
+        let handshake = self.handshake(&target, &self.headers)?;
+        let socket = self.dial(until).connect_unix(path.as_ref())?;
+        self.open(socket, None, &target, &handshake, until)
     }
 
     fn deadline(&self) -> Result<Instant> {
@@ -243,6 +246,15 @@ impl Client {
         Ok(handshake)
     }
 
+    fn dial(&self, until: Instant) -> Dial<'_> {
+        Dial {
+            until,
+            cancel: self.cancel.as_ref(),
+            local_addr: self.local_addr,
+            tcp: self.options.tcp,
+        }
+    }
+
     fn connect_once(
         &self,
         target: &Target,
@@ -260,12 +272,7 @@ impl Client {
                 from_environment.as_ref()
             }
         };
-        let dial = Dial {
-            until,
-            cancel: self.cancel.as_ref(),
-            local_addr: self.local_addr,
-            tcp: self.options.tcp,
-        };
+        let dial = self.dial(until);
         let socket = match proxy {
             None => dial.connect(&target.host, target.port)?,
             Some(proxy) => dial.connect(&proxy.host, proxy.port)?,

@@ -780,6 +780,74 @@ mod unix_sockets {
         })
     }
 
+    /// A socket whose queue is full, with what fills it.
+    fn full(path: &std::path::Path) -> (UnixListener, Vec<UnixStream>) {
+        let listener = UnixListener::bind(path).unwrap();
+        rustix::net::listen(&listener, 0).unwrap();
+        let mut queue = Vec::new();
+        // A probe that waits would wait for ever.
+        while let Ok(stream) = probe(path) {
+            queue.push(stream);
+            assert!(queue.len() < 1000, "the queue does not fill");
+        }
+        (listener, queue)
+    }
+
+    fn probe(path: &std::path::Path) -> rustix::io::Result<UnixStream> {
+        use rustix::net::{
+            AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with,
+        };
+        let kind = (SocketType::STREAM, SocketFlags::NONBLOCK);
+        let socket = socket_with(AddressFamily::UNIX, kind.0, kind.1, None)?;
+        connect(&socket, &SocketAddrUnix::new(path)?)?;
+        Ok(socket.into())
+    }
+
+    #[test]
+    fn one_whose_queue_is_full_keeps_the_deadline_and_can_be_cancelled() {
+        in_time(|| {
+            let scratch = Scratch::new();
+            let path = scratch.path("full");
+            let _full = full(&path);
+            let mut client = Client::new();
+            client.connect_timeout(Duration::from_millis(200));
+            let result = client.connect_unix(&path, "ws://localhost/");
+            assert!(
+                matches!(result, Err(Error::Timeout(Phase::Connect))),
+                "{result:?}"
+            );
+
+            let cancel = Cancel::new().unwrap();
+            client.connect_timeout(PATIENCE * 2).cancel(cancel.clone());
+            thread::scope(|scope| {
+                let attempt = scope.spawn(|| client.connect_unix(&path, "ws://localhost/"));
+                cancel.cancel();
+                let result = attempt.join().unwrap();
+                assert!(matches!(result, Err(Error::Cancelled)), "{result:?}");
+            });
+        });
+    }
+
+    #[test]
+    fn one_whose_queue_was_full_is_reached_as_soon_as_there_is_room() {
+        in_time(|| {
+            let scratch = Scratch::new();
+            let path = scratch.path("full");
+            let (listener, queue) = full(&path);
+            thread::scope(|scope| {
+                let attempt = scope.spawn(|| {
+                    let client = Client::new();
+                    client.connect_unix(&path, "ws://localhost/")
+                });
+                drop(queue);
+                let server = Server::from_listener(listener).unwrap();
+                let server = server.spawn(echo).unwrap();
+                says(&mut attempt.join().unwrap().unwrap(), "there is room");
+                server.stop(PATIENCE);
+            });
+        });
+    }
+
     #[test]
     fn a_client_and_a_server_meet_there() {
         in_time(|| {

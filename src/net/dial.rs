@@ -7,6 +7,7 @@ use std::{
         fd::{AsFd, BorrowedFd, OwnedFd},
         unix::net::UnixStream,
     },
+    path::Path,
     sync::{Arc, Mutex, PoisonError},
     thread,
     time::{Duration, Instant},
@@ -15,7 +16,9 @@ use std::{
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     io::{Errno, ioctl_fionbio},
-    net::{AddressFamily, SocketFlags, SocketType, bind, connect, socket_with, sockopt},
+    net::{
+        AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, connect, socket_with, sockopt,
+    },
 };
 
 use crate::{
@@ -53,6 +56,33 @@ impl Dial<'_> {
             return Err(Error::io(Phase::Resolve, error));
         }
         self.race(&addrs)
+    }
+
+    /// Connects to a Unix domain socket.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::connect`].
+    pub(crate) fn connect_unix(&self, path: &Path) -> Result<Socket> {
+        let failed = |error: Errno| Error::io(Phase::Connect, error.into());
+        let addr = SocketAddrUnix::new(path).map_err(failed)?;
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None);
+        let socket = socket.map_err(failed)?;
+        loop {
+            match connect(&socket, &addr) {
+                Ok(()) => break,
+                Err(Errno::INTR) => {}
+                // The listener's queue is full, and nothing tells when it is not any more.
+                Err(Errno::AGAIN) => {
+                    let turn = Instant::now() + QUEUE_FULL;
+                    self.wait(&[], Some(turn), Phase::Connect)?;
+                }
+                Err(error) => return Err(failed(error)),
+            }
+        }
+        ioctl_fionbio(&socket, false).map_err(failed)?;
+        Ok(Socket::new(socket, self.tcp))
     }
 
     fn resolve(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>> {
@@ -211,6 +241,9 @@ fn alternate(addrs: Vec<SocketAddr>) -> Vec<SocketAddr> {
 
 /// How long one address has before the next is tried beside it (RFC 8305, section 5).
 const STAGGER: Duration = Duration::from_millis(250);
+
+/// How long until a Unix domain socket whose queue is full is tried again: not felt, and no load.
+const QUEUE_FULL: Duration = Duration::from_millis(20);
 
 #[cfg(test)]
 mod tests {
