@@ -50,12 +50,13 @@
  *
  *     type                made by                              freed by                  threads
  *     wstrand_options     wstrand_options_new                  wstrand_options_free      one at a time
+ *     wstrand_cancel      wstrand_cancel_new                   wstrand_cancel_free       any, at once
  *     wstrand_handler     wstrand_handler_new                  wstrand_handler_free      one at a time
- *     wstrand_connection  wstrand_connect, a server            wstrand_connection_free,  any, at once;
+ *     wstrand_connection  wstrand_connect*, a server           wstrand_connection_free,  any, at once;
  *                         (lent to callbacks),                 once for each connect     one receives
  *                         wstrand_connection_retain            and each retain
  *     wstrand_writer      wstrand_connection_begin_message     wstrand_writer_free       one at a time
- *     wstrand_server      wstrand_server_new                   wstrand_server_free       any, at once
+ *     wstrand_server      wstrand_server_new*                  wstrand_server_free       any, at once
  *     wstrand_error       a failed call, through `error`       wstrand_error_free        any, at once
  *                         (lent to on_error)
  *     wstrand_request     the library: lent to on_request,     -                         any, at once
@@ -64,8 +65,8 @@
  *     userdata            the program                          its userdata_free,        as the program
  *                                                              called once, last         sees fit
  *
- * What is lent is not freed. Options and handlers may be freed as soon as they were used, in any order
- * and while connections go on. Text and bytes that a function returns belong to the handle that they were
+ * (A name with * stands for all that begin so.) What is lent is not freed. Options and handlers may be freed as
+ * soon as they were used, in any order and while connections go on. Text and bytes that a function returns belong to the handle that they were
  * asked of; text and bytes that a function takes are copied, or sent, before it returns.
  *
  * What holds for every function:

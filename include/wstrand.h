@@ -50,12 +50,13 @@
  *
  *     type                made by                              freed by                  threads
  *     wstrand_options     wstrand_options_new                  wstrand_options_free      one at a time
+ *     wstrand_cancel      wstrand_cancel_new                   wstrand_cancel_free       any, at once
  *     wstrand_handler     wstrand_handler_new                  wstrand_handler_free      one at a time
- *     wstrand_connection  wstrand_connect, a server            wstrand_connection_free,  any, at once;
+ *     wstrand_connection  wstrand_connect*, a server           wstrand_connection_free,  any, at once;
  *                         (lent to callbacks),                 once for each connect     one receives
  *                         wstrand_connection_retain            and each retain
  *     wstrand_writer      wstrand_connection_begin_message     wstrand_writer_free       one at a time
- *     wstrand_server      wstrand_server_new                   wstrand_server_free       any, at once
+ *     wstrand_server      wstrand_server_new*                  wstrand_server_free       any, at once
  *     wstrand_error       a failed call, through `error`       wstrand_error_free        any, at once
  *                         (lent to on_error)
  *     wstrand_request     the library: lent to on_request,     -                         any, at once
@@ -64,8 +65,8 @@
  *     userdata            the program                          its userdata_free,        as the program
  *                                                              called once, last         sees fit
  *
- * What is lent is not freed. Options and handlers may be freed as soon as they were used, in any order
- * and while connections go on. Text and bytes that a function returns belong to the handle that they were
+ * (A name with * stands for all that begin so.) What is lent is not freed. Options and handlers may be freed as
+ * soon as they were used, in any order and while connections go on. Text and bytes that a function returns belong to the handle that they were
  * asked of; text and bytes that a function takes are copied, or sent, before it returns.
  *
  * What holds for every function:
@@ -187,9 +188,30 @@
 #define WSTRAND_PANIC 14
 
 /**
- * TLS failed: the server's certificate is not to be trusted, or the two could not agree.
+ * TLS failed: the server's certificate is not to be trusted, the two could not agree, or a certificate or key of
+ * the program's cannot be used. Also where the library was built without TLS.
  */
 #define WSTRAND_TLS 15
+
+/**
+ * The proxy did not open a way to the server: `wstrand_error_http_status` tells 407 where it asks for credentials.
+ */
+#define WSTRAND_PROXY 16
+
+/**
+ * Connecting was given up, by `wstrand_cancel_trigger`.
+ */
+#define WSTRAND_CANCELLED 17
+
+/**
+ * TLS 1.2 (RFC 5246).
+ */
+#define WSTRAND_TLS_1_2 12
+
+/**
+ * TLS 1.3 (RFC 8446).
+ */
+#define WSTRAND_TLS_1_3 13
 
 /**
  * A message of UTF-8 text.
@@ -307,6 +329,15 @@
 #define WSTRAND_LOG_TRACE 5
 
 /**
+ * Gives up connecting from another thread, whatever it is waiting for: the name, TCP, a proxy, TLS or the opening
+ * handshake.
+ *
+ * Made by `wstrand_cancel_new`, freed by `wstrand_cancel_free`; `wstrand_options_set_cancel` says what it is for,
+ * any number of connects. All functions may be called from any thread.
+ */
+typedef struct wstrand_cancel wstrand_cancel;
+
+/**
  * A WebSocket connection, of a client or of a server.
  *
  * Made by `wstrand_connect`, or by a server and lent to its callbacks. It is counted by reference:
@@ -349,15 +380,14 @@ typedef struct wstrand_error wstrand_error;
 typedef struct wstrand_handler wstrand_handler;
 
 /**
- * Limits, deadlines, subprotocols and header fields, for clients and servers alike.
+ * Limits, deadlines, subprotocols, header fields, TLS and how to reach a peer, for clients and servers alike.
  *
- * Made by `wstrand_options_new`, freed by `wstrand_options_free`. `wstrand_connect` and
- * `wstrand_server_new` copy what they need, so it may be used again, changed and freed right after.
- * NULL stands for the defaults everywhere, and a new object has those defaults.
+ * Made by `wstrand_options_new`, freed by `wstrand_options_free`. The functions that connect or make a server
+ * copy what they need, so it may be used again, changed and freed right after. NULL stands for the
+ * defaults everywhere, and a new object has those defaults.
  *
  * The functions that change it return a code, which a program may ignore: what was refused is
- * remembered, and `wstrand_connect` and `wstrand_server_new` then fail with WSTRAND_INVALID_ARGUMENT
- * and a text that names it.
+ * remembered, and whoever is given the options then fails with the same code and a text that names it.
  *
  * Times are in milliseconds and at least 1; each is a deadline for the whole of what it names.
  */
@@ -382,8 +412,8 @@ typedef struct wstrand_response wstrand_response;
 /**
  * A server, which runs each connection on its own thread.
  *
- * Made by `wstrand_server_new`, freed by `wstrand_server_free`; started once, by `wstrand_server_start` or
- * `wstrand_server_run`. All functions may be called from any thread, and inside callbacks.
+ * Made by `wstrand_server_new` and its neighbours, freed by `wstrand_server_free`; started once, by
+ * `wstrand_server_start` or `wstrand_server_run`. All functions may be called from any thread, and inside callbacks.
  */
 typedef struct wstrand_server wstrand_server;
 
@@ -529,8 +559,8 @@ int wstrand_error_code(const wstrand_error *error);
 const char *wstrand_error_text(const wstrand_error *error);
 
 /**
- * Tells what was being done: "resolve", "connect", "opening handshake", "receive", "send",
- * "wait for room to send", "keepalive ping", "closing handshake", "bind", "accept", "start a thread".
+ * Tells what was being done: "resolve", "connect", "proxy", "TLS handshake", "opening handshake", "receive",
+ * "send", "wait for room to send", "keepalive ping", "closing handshake", "bind", "accept", "start a thread".
  *
  * Threads: any.
  *
@@ -558,16 +588,17 @@ int wstrand_error_os_code(const wstrand_error *error);
 uint16_t wstrand_error_close_code(const wstrand_error *error);
 
 /**
- * Tells the HTTP status of a server that refused the opening handshake, such as 403.
+ * Tells the HTTP status of a server that refused the opening handshake, such as 403; for WSTRAND_PROXY that of
+ * a proxy that refused CONNECT, such as 407.
  *
  * Threads: any.
  *
- * @return The status; 0 if the server did not answer with one, or `error` is NULL.
+ * @return The status; 0 if there was no such answer, or `error` is NULL.
  */
 int wstrand_error_http_status(const wstrand_error *error);
 
 /**
- * Tells a header field of the answer that refused the opening handshake.
+ * Tells a header field of the answer that refused the opening handshake, or CONNECT.
  *
  * Threads: any.
  *
@@ -578,7 +609,7 @@ int wstrand_error_http_status(const wstrand_error *error);
 const char *wstrand_error_http_header(const wstrand_error *error, const char *name, size_t index);
 
 /**
- * Tells the body of the answer that refused the opening handshake, its first 4 KiB.
+ * Tells the body of the answer that refused the opening handshake, or CONNECT, its first 4 KiB.
  *
  * Threads: any.
  *
@@ -637,7 +668,7 @@ int wstrand_options_add_header(wstrand_options *options,
                                const char *value);
 
 /**
- * Sets how long `wstrand_connect` may take: resolving the name, TCP and the opening handshake together.
+ * Sets how long connecting may take: resolving the name, TCP, the proxy, TLS and the opening handshake together.
  * 20,000 ms by default. Servers ignore it.
  *
  * Threads: one at a time.
@@ -734,6 +765,30 @@ int wstrand_options_set_ping_interval_ms(wstrand_options *options,
 int wstrand_options_set_pong_timeout_ms(wstrand_options *options, int64_t timeout_ms);
 
 /**
+ * Sets whether TCP sends small messages at once (TCP_NODELAY), rather than let one wait until the peer has
+ * acknowledged the one before. On by default.
+ *
+ * Threads: one at a time.
+ *
+ * @param nodelay 0 for off, any other number for on.
+ * @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT for NULL.
+ */
+int wstrand_options_set_tcp_nodelay(wstrand_options *options,
+                                    int nodelay);
+
+/**
+ * Sets whether TCP asks a silent peer for a sign of life (SO_KEEPALIVE), in the system's own time: after two
+ * hours, usually. On by default: it ends connections that have no pings and on which nothing is sent.
+ *
+ * Threads: one at a time.
+ *
+ * @param keepalive 0 for off, any other number for on.
+ * @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT for NULL.
+ */
+int wstrand_options_set_tcp_keepalive(wstrand_options *options,
+                                      int keepalive);
+
+/**
  * Lets web pages of this origin connect to a server, such as "https://example.com", besides those that
  * the server's own host and port serve (RFC 6455, section 10.2). Clients ignore it.
  *
@@ -785,6 +840,227 @@ int wstrand_options_set_handshake_timeout_ms(wstrand_options *options, int64_t t
  * @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT for NULL.
  */
 int wstrand_options_set_stack_bytes(wstrand_options *options, size_t bytes);
+
+/**
+ * Has a client go through this proxy. Servers, and what is connected already, ignore it.
+ *
+ * Threads: one at a time.
+ *
+ * @param url "http://HOST:PORT" or "https://HOST:PORT" for HTTP CONNECT (RFC 9110, section 9.3.6), "socks5://HOST:PORT"
+ * for SOCKS5 (RFC 1928), with "USER:PASSWORD@" before the host if the proxy asks for that. The proxy resolves the
+ * server's name. Ports by default: 80, 443, 1080.
+ * @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT if it is no such URL, https:// in a build without TLS, or for NULL.
+ */
+int wstrand_options_set_proxy(wstrand_options *options,
+                              const char *url);
+
+/**
+ * Has a client go through the proxy that the environment names, if it does: `https_proxy` for wss://, `http_proxy` for
+ * ws://, else `all_proxy`, except to hosts in `no_proxy`; in lower case before upper. It is asked at each connect. Off by
+ * default. Servers, and what is connected already, ignore it.
+ *
+ * Threads: one at a time. No other thread may change the environment while one connects.
+ *
+ * @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT for NULL.
+ */
+int wstrand_options_use_proxy_of_environment(wstrand_options *options);
+
+/**
+ * Sets how many redirects a client follows; 0 by default. Never from wss:// to ws://. Where the scheme, host or
+ * port changes, the URL's user name and password, Authorization and Cookie are left behind. Servers, and what is connected
+ * already, ignore it.
+ *
+ * Threads: one at a time.
+ *
+ * @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT for NULL.
+ */
+int wstrand_options_set_max_redirects(wstrand_options *options,
+                                      size_t redirects);
+
+/**
+ * Sets the address of this machine that a client connects from, and so the address family. Any by default. Servers, and
+ * what is connected already, ignore it.
+ *
+ * Threads: one at a time.
+ *
+ * @param address Such as "192.0.2.1" or "2001:db8::1", without a port.
+ * @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT if it is no such address, or for NULL.
+ */
+int wstrand_options_set_local_address(wstrand_options *options,
+                                      const char *address);
+
+/**
+ * Lets other threads give up connecting, through `cancel`. Servers ignore it.
+ *
+ * Threads: one at a time.
+ *
+ * @param cancel May be freed before the options are.
+ * @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT for NULL.
+ */
+int wstrand_options_set_cancel(wstrand_options *options, const wstrand_cancel *cancel);
+
+/**
+ * Has a client trust these root certificates too, besides the system's. Servers ignore it.
+ *
+ * Threads: one at a time.
+ *
+ * @param pem One certificate or more in PEM, as in a file of certification authorities.
+ * @param size In bytes.
+ * @return WSTRAND_OK; WSTRAND_TLS if there is no certificate in it, or a bad one;
+ * WSTRAND_INVALID_ARGUMENT for NULL.
+ */
+int wstrand_options_add_tls_roots(wstrand_options *options, const void *pem, size_t size);
+
+/**
+ * Sets whether a client trusts only the roots that were added, and not the system's. Off by default. Servers
+ * ignore it.
+ *
+ * Threads: one at a time.
+ *
+ * @param only 0 for off, any other number for on.
+ * @return WSTRAND_OK; WSTRAND_TLS in a build without TLS; WSTRAND_INVALID_ARGUMENT for NULL.
+ */
+int wstrand_options_set_tls_only_added_roots(wstrand_options *options,
+                                             int only);
+
+/**
+ * Sets the certificate and the private key of this end, in PEM. With it a server speaks TLS (wss://); without, it
+ * does not. A client shows it to servers that ask for one.
+ *
+ * The key may be in PKCS#8, PKCS#1 (RSA PRIVATE KEY) or SEC1 (EC PRIVATE KEY) form, not encrypted.
+ *
+ * Threads: one at a time.
+ *
+ * @param chain The end's own certificate first, those that it was signed with after it.
+ * @param chain_size In bytes.
+ * @param key The first certificate's private key.
+ * @param key_size In bytes.
+ * @return WSTRAND_OK; WSTRAND_TLS if they cannot be read, or the key is another's;
+ * WSTRAND_INVALID_ARGUMENT for NULL.
+ */
+int wstrand_options_set_tls_identity(wstrand_options *options,
+                                     const void *chain,
+                                     size_t chain_size,
+                                     const void *key,
+                                     size_t key_size);
+
+/**
+ * Sets the certificate and the private key of this end as `wstrand_options_set_tls_identity` does, out of a PKCS#12
+ * archive (a .p12 or .pfx file).
+ *
+ * Threads: one at a time.
+ *
+ * @param size In bytes.
+ * @param password NULL for none.
+ * @return WSTRAND_OK; WSTRAND_TLS if it cannot be read, or the password is wrong;
+ * WSTRAND_INVALID_ARGUMENT for NULL, or if the password is not UTF-8.
+ */
+int wstrand_options_set_tls_identity_pkcs12(wstrand_options *options,
+                                            const void *archive,
+                                            size_t size,
+                                            const char *password);
+
+/**
+ * Sets the lowest version of TLS that a client speaks. WSTRAND_TLS_1_2 by default. Servers ignore it: theirs is
+ * always that.
+ *
+ * Threads: one at a time.
+ *
+ * @param version WSTRAND_TLS_1_2 or WSTRAND_TLS_1_3.
+ * @return WSTRAND_OK; WSTRAND_TLS in a build without TLS; WSTRAND_INVALID_ARGUMENT if it is neither, or for NULL.
+ */
+int wstrand_options_set_tls_min_version(wstrand_options *options,
+                                        int version);
+
+/**
+ * Sets whether a client sends the host's name in the clear, for servers that have many (SNI, RFC 6066). On by
+ * default. Servers ignore it.
+ *
+ * Threads: one at a time.
+ *
+ * @param sni 0 for off, any other number for on.
+ * @return WSTRAND_OK; WSTRAND_TLS in a build without TLS; WSTRAND_INVALID_ARGUMENT for NULL.
+ */
+int wstrand_options_set_tls_sni(wstrand_options *options,
+                                int sni);
+
+/**
+ * Has a client take only a server whose own certificate, in DER, has this SHA-256 digest, or one of several that are
+ * added. All other checks stay. Servers ignore it.
+ *
+ * `openssl x509 -in cert.pem -noout -fingerprint -sha256` tells the digest.
+ *
+ * Threads: one at a time.
+ *
+ * @param sha256 32 bytes, not their digits.
+ * @param size 32.
+ * @return WSTRAND_OK; WSTRAND_TLS in a build without TLS; WSTRAND_INVALID_ARGUMENT for another size, or for NULL.
+ */
+int wstrand_options_add_tls_pin(wstrand_options *options,
+                                const void *sha256,
+                                size_t size);
+
+/**
+ * Has a client take any certificate, so that anyone on the way can read and change everything. For tests only;
+ * each connection logs a warning. Servers ignore it.
+ *
+ * Threads: one at a time.
+ *
+ * @param accept 0 for off, any other number for on.
+ * @return WSTRAND_OK; WSTRAND_TLS in a build without TLS; WSTRAND_INVALID_ARGUMENT for NULL.
+ */
+int wstrand_options_danger_accept_invalid_certs(wstrand_options *options,
+                                                int accept);
+
+/**
+ * Has a client take valid certificates of other hosts, so that whoever has one can read and change everything. For
+ * tests only; each connection logs a warning. Servers ignore it.
+ *
+ * Threads: one at a time.
+ *
+ * @param accept 0 for off, any other number for on.
+ * @return WSTRAND_OK; WSTRAND_TLS in a build without TLS; WSTRAND_INVALID_ARGUMENT for NULL.
+ */
+int wstrand_options_danger_accept_invalid_hostnames(wstrand_options *options,
+                                                    int accept);
+
+/**
+ * Makes one that has not been triggered.
+ *
+ * Threads: any.
+ *
+ * @param cancel Where it goes, which the caller frees; NULL on failure.
+ * @param error Where the reason of a failure goes; NULL on success. May be NULL.
+ * @return WSTRAND_OK; WSTRAND_IO if there are no descriptors: it holds two until it is triggered;
+ * WSTRAND_INVALID_ARGUMENT for NULL; WSTRAND_PANIC.
+ */
+WSTRAND_NODISCARD int wstrand_cancel_new(wstrand_cancel **cancel, wstrand_error **error);
+
+/**
+ * Makes every connect that was told of it fail with WSTRAND_CANCELLED, those to come too. Does nothing to a
+ * connection that is open already. NULL is fine.
+ *
+ * Does not block. Not to be called by a signal handler.
+ *
+ * Threads: any.
+ */
+void wstrand_cancel_trigger(wstrand_cancel *cancel);
+
+/**
+ * Tells whether it was triggered.
+ *
+ * Threads: any.
+ *
+ * @return Whether it was; false for NULL.
+ */
+bool wstrand_cancel_is_triggered(const wstrand_cancel *cancel);
+
+/**
+ * Frees one, which triggers nothing. NULL is fine. Options that were told of it, and connects under way, go on.
+ *
+ * Threads: any, the last to use it.
+ */
+void wstrand_cancel_free(wstrand_cancel *cancel);
 
 /**
  * Makes a handler without callbacks.
@@ -919,7 +1195,7 @@ int wstrand_handler_set_on_connection(wstrand_handler *handler,
 
 /**
  * Connects to a WebSocket server: resolves the name, connects, and does the opening handshake
- * (RFC 6455, section 4.1).
+ * (RFC 6455, section 4.1). What `wstrand_options_set_proxy` and its neighbours say comes in between.
  *
  * Blocks until the connection is open, for the connect timeout at the most: 20 s by default.
  *
@@ -930,14 +1206,14 @@ int wstrand_handler_set_on_connection(wstrand_handler *handler,
  * Threads: any.
  *
  * @param url "ws://host:port/path?query"; the port is 80 if there is none. "wss://" for TLS, verified by the
- * system's roots; the port is 443 then.
+ * system's roots; the port is 443 then. In a build without TLS it cannot be used.
  * @param options NULL for the defaults. May be freed right after.
  * @param handler NULL to receive in pull style. May be freed right after.
  * @param connection Where the connection goes, which the caller frees; NULL on failure.
  * @param error Where the reason of a failure goes; NULL on success. May be NULL.
  * @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT if the URL or an option cannot be used, or for NULL:
- * nothing was sent; WSTRAND_IO or WSTRAND_TIMEOUT, with a phase; WSTRAND_HANDSHAKE if the server refused
- * or does not speak WebSocket; WSTRAND_PANIC.
+ * nothing was sent; WSTRAND_IO or WSTRAND_TIMEOUT, with a phase; WSTRAND_TLS; WSTRAND_PROXY; WSTRAND_HANDSHAKE if
+ * the server refused or does not speak WebSocket; WSTRAND_CANCELLED; WSTRAND_PANIC.
  */
 WSTRAND_NODISCARD
 int wstrand_connect(const char *url,
@@ -945,6 +1221,54 @@ int wstrand_connect(const char *url,
                     const wstrand_handler *handler,
                     wstrand_connection **connection,
                     wstrand_error **error);
+
+/**
+ * Connects as `wstrand_connect` does, to a Unix domain socket. No proxy is asked and no redirect followed.
+ *
+ * Blocks as `wstrand_connect` does.
+ *
+ * Threads: any.
+ *
+ * @param path The socket's, in the file system.
+ * @param url What to ask for: "ws://localhost/" will do. With "wss://" TLS is spoken.
+ * @param options NULL for the defaults. May be freed right after.
+ * @param handler NULL to receive in pull style. May be freed right after.
+ * @param connection Where the connection goes, which the caller frees; NULL on failure.
+ * @param error Where the reason of a failure goes; NULL on success. May be NULL.
+ * @return As `wstrand_connect`.
+ */
+WSTRAND_NODISCARD
+int wstrand_connect_unix(const char *path,
+                         const char *url,
+                         const wstrand_options *options,
+                         const wstrand_handler *handler,
+                         wstrand_connection **connection,
+                         wstrand_error **error);
+
+/**
+ * Connects as `wstrand_connect` does, over a stream socket that is connected already, of whatever family. No proxy
+ * is asked and no redirect followed.
+ *
+ * The descriptor belongs to the library from this call on, whatever it returns: it is closed with the
+ * connection, or before a failure is returned. To keep one, hand in what `dup` made of it.
+ *
+ * Threads: any.
+ *
+ * @param descriptor The socket's, which nobody else uses or closes any more. Blocking or not does not matter.
+ * @param url What to ask for: "ws://localhost/" will do. With "wss://" TLS is spoken.
+ * @param options NULL for the defaults. May be freed right after.
+ * @param handler NULL to receive in pull style. May be freed right after.
+ * @param connection Where the connection goes, which the caller frees; NULL on failure.
+ * @param error Where the reason of a failure goes; NULL on success. May be NULL.
+ * @return As `wstrand_connect`; WSTRAND_INVALID_ARGUMENT also if the descriptor is not open.
+ */
+WSTRAND_NODISCARD
+int wstrand_connect_over(int descriptor,
+                         const char *url,
+                         const wstrand_options *options,
+                         const wstrand_handler *handler,
+                         wstrand_connection **connection,
+                         wstrand_error **error);
 
 /**
  * Sends a text message (RFC 6455, section 5.6).
@@ -1372,12 +1696,13 @@ void wstrand_writer_free(wstrand_writer *writer);
  *
  * @param address "HOST:PORT" such as "127.0.0.1:9001", "[::1]:9001" or "localhost:9001"; "[::]:9001" for all
  * addresses of the machine; a bare "9001" is on 127.0.0.1. Port 0 takes any free port.
- * @param options NULL for the defaults. May be freed right after.
+ * @param options NULL for the defaults. May be freed right after. With `wstrand_options_set_tls_identity` the
+ * server speaks TLS.
  * @param handler What is called back. May be freed right after.
  * @param server Where the server goes, which the caller frees; NULL on failure.
  * @param error Where the reason of a failure goes; NULL on success. May be NULL.
  * @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT if the address or an option cannot be used, or for NULL;
- * WSTRAND_IO if the address cannot be bound; WSTRAND_PANIC.
+ * WSTRAND_IO if the address cannot be bound; WSTRAND_TLS if the certificate cannot be used; WSTRAND_PANIC.
  */
 WSTRAND_NODISCARD
 int wstrand_server_new(const char *address,
@@ -1385,6 +1710,54 @@ int wstrand_server_new(const char *address,
                        const wstrand_handler *handler,
                        wstrand_server **server,
                        wstrand_error **error);
+
+/**
+ * Makes a server as `wstrand_server_new` does, and binds a Unix domain socket.
+ *
+ * A socket of that name that nobody listens on any more is replaced; the name stays behind when the server
+ * has stopped.
+ *
+ * Does not block.
+ *
+ * Threads: any.
+ *
+ * @param path The socket's, in the file system. Who may connect is up to the permissions there.
+ * @param options NULL for the defaults. May be freed right after.
+ * @param handler What is called back. May be freed right after.
+ * @param server Where the server goes, which the caller frees; NULL on failure.
+ * @param error Where the reason of a failure goes; NULL on success. May be NULL.
+ * @return As `wstrand_server_new`.
+ */
+WSTRAND_NODISCARD
+int wstrand_server_new_unix(const char *path,
+                            const wstrand_options *options,
+                            const wstrand_handler *handler,
+                            wstrand_server **server,
+                            wstrand_error **error);
+
+/**
+ * Makes a server as `wstrand_server_new` does, of a stream socket that is listening already, of whatever family.
+ *
+ * The descriptor belongs to the library from this call on, whatever it returns: it is closed when the server has
+ * stopped or is freed, or before a failure is returned. To keep one, hand in what `dup` made of it.
+ *
+ * Does not block.
+ *
+ * Threads: any.
+ *
+ * @param descriptor The socket's, which nobody else accepts on or closes any more. Blocking or not does not matter.
+ * @param options NULL for the defaults. May be freed right after.
+ * @param handler What is called back. May be freed right after.
+ * @param server Where the server goes, which the caller frees; NULL on failure.
+ * @param error Where the reason of a failure goes; NULL on success. May be NULL.
+ * @return As `wstrand_server_new`; WSTRAND_INVALID_ARGUMENT also if the descriptor is not open.
+ */
+WSTRAND_NODISCARD
+int wstrand_server_new_over(int descriptor,
+                            const wstrand_options *options,
+                            const wstrand_handler *handler,
+                            wstrand_server **server,
+                            wstrand_error **error);
 
 /**
  * Frees a server. NULL is fine.
@@ -1405,7 +1778,8 @@ void wstrand_server_free(wstrand_server *server);
  *
  * Threads: any.
  *
- * @return Text such as "127.0.0.1:9001", which lives as long as the server; NULL for NULL.
+ * @return Text such as "127.0.0.1:9001", which lives as long as the server; "" for a Unix domain socket; NULL for
+ * NULL.
  */
 const char *wstrand_server_address(const wstrand_server *server);
 
@@ -1414,7 +1788,7 @@ const char *wstrand_server_address(const wstrand_server *server);
  *
  * Threads: any.
  *
- * @return The port; 0 for NULL.
+ * @return The port; 0 for a Unix domain socket, or for NULL.
  */
 uint16_t wstrand_server_port(const wstrand_server *server);
 
@@ -1448,6 +1822,26 @@ int wstrand_server_start(wstrand_server *server,
 WSTRAND_NODISCARD
 int wstrand_server_run(wstrand_server *server,
                        wstrand_error **error);
+
+/**
+ * Shows another certificate to those who connect to a server from now on, as when the old one is about to expire.
+ * Connections that are open go on.
+ *
+ * Does not block.
+ *
+ * Threads: any, while the server runs, before and after.
+ *
+ * @param options Their `wstrand_options_set_tls_identity` is what counts; nothing else in them does. May be freed
+ * right after.
+ * @param error Where the reason of a failure goes; NULL on success. May be NULL.
+ * @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT if the options have no identity, or for NULL;
+ * WSTRAND_INVALID_STATE if the server does not speak TLS; WSTRAND_TLS if the certificate cannot be used: the old one
+ * stays; WSTRAND_PANIC.
+ */
+WSTRAND_NODISCARD
+int wstrand_server_renew_tls(wstrand_server *server,
+                             const wstrand_options *options,
+                             wstrand_error **error);
 
 /**
  * Stops a server: it accepts nobody any more, closes every connection with code 1001, waits until all have

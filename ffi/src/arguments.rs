@@ -5,6 +5,7 @@
 
 use std::{
     ffi::{CStr, c_char, c_int, c_void},
+    os::fd::{FromRawFd, OwnedFd},
     slice, str,
     time::Duration,
 };
@@ -133,6 +134,20 @@ impl<T> Out<T> {
 /// A time that may be endless: a negative one is.
 pub(crate) fn timeout(timeout_ms: i64) -> Option<Duration> {
     u64::try_from(timeout_ms).ok().map(Duration::from_millis)
+}
+
+/// A descriptor that is handed over.
+///
+/// # Safety
+///
+/// If the descriptor is open, it is the caller's to give away.
+pub(crate) unsafe fn descriptor(descriptor: c_int) -> Result<OwnedFd, Failure> {
+    // SAFETY: F_GETFD takes any number and touches no memory.
+    if unsafe { libc::fcntl(descriptor, libc::F_GETFD) } < 0 {
+        return Err(Failure::invalid_argument("descriptor is not open"));
+    }
+    // SAFETY: open, seen above, and so not -1; the caller's to give away, says the caller.
+    Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
 }
 
 pub(crate) fn kind(kind: c_int) -> Result<MessageKind, Failure> {

@@ -51,12 +51,14 @@ impl wstrand_error {
             return match &self.cause {
                 Some(Error::Handshake(_)) => c"opening handshake",
                 Some(Error::Tls(_)) => c"TLS handshake",
+                Some(Error::Proxy(_)) => c"proxy",
                 _ => c"",
             };
         };
         match phase {
             Phase::Resolve => c"resolve",
             Phase::Connect => c"connect",
+            Phase::Proxy => c"proxy",
             Phase::Tls => c"TLS handshake",
             Phase::Handshake => c"opening handshake",
             Phase::Receive => c"receive",
@@ -115,8 +117,8 @@ pub unsafe extern "C" fn wstrand_error_text(error: *const wstrand_error) -> *con
     })
 }
 
-/// Tells what was being done: "resolve", "connect", "opening handshake", "receive", "send",
-/// "wait for room to send", "keepalive ping", "closing handshake", "bind", "accept", "start a thread".
+/// Tells what was being done: "resolve", "connect", "proxy", "TLS handshake", "opening handshake", "receive",
+/// "send", "wait for room to send", "keepalive ping", "closing handshake", "bind", "accept", "start a thread".
 ///
 /// Threads: any.
 ///
@@ -159,11 +161,12 @@ pub unsafe extern "C" fn wstrand_error_close_code(error: *const wstrand_error) -
     })
 }
 
-/// Tells the HTTP status of a server that refused the opening handshake, such as 403.
+/// Tells the HTTP status of a server that refused the opening handshake, such as 403; for WSTRAND_PROXY that of
+/// a proxy that refused CONNECT, such as 407.
 ///
 /// Threads: any.
 ///
-/// @return The status; 0 if the server did not answer with one, or `error` is NULL.
+/// @return The status; 0 if there was no such answer, or `error` is NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn wstrand_error_http_status(error: *const wstrand_error) -> c_int {
     // SAFETY: NULL or an error object, by the header's contract.
@@ -175,7 +178,7 @@ pub unsafe extern "C" fn wstrand_error_http_status(error: *const wstrand_error) 
     })
 }
 
-/// Tells a header field of the answer that refused the opening handshake.
+/// Tells a header field of the answer that refused the opening handshake, or CONNECT.
 ///
 /// Threads: any.
 ///
@@ -204,7 +207,7 @@ pub unsafe extern "C" fn wstrand_error_http_header(
     })
 }
 
-/// Tells the body of the answer that refused the opening handshake, its first 4 KiB.
+/// Tells the body of the answer that refused the opening handshake, or CONNECT, its first 4 KiB.
 ///
 /// Threads: any.
 ///

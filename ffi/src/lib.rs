@@ -22,6 +22,12 @@ pub mod error;
 
 pub mod options;
 
+pub mod options_dial;
+
+pub mod options_tls;
+
+pub mod cancel;
+
 pub mod handler;
 
 pub mod connect;
@@ -49,6 +55,8 @@ pub mod userdata;
 mod arguments;
 mod gate;
 mod guard;
+#[cfg(not(feature = "tls"))]
+mod no_tls;
 mod text;
 
 #[cfg(test)]

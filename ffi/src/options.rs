@@ -7,43 +7,51 @@ use std::{
 };
 
 use wstrand::{Acceptance, Client, Options, Server};
+#[cfg(feature = "tls")]
+use wstrand::{ClientTls, Identity};
+
+#[cfg(not(feature = "tls"))]
+use crate::no_tls::{ClientTls, Identity};
 
 use crate::{
     arguments,
     guard::{self, Failure},
 };
 
-/// Limits, deadlines, subprotocols and header fields, for clients and servers alike.
+/// Limits, deadlines, subprotocols, header fields, TLS and how to reach a peer, for clients and servers alike.
 ///
-/// Made by `wstrand_options_new`, freed by `wstrand_options_free`. `wstrand_connect` and
-/// `wstrand_server_new` copy what they need, so it may be used again, changed and freed right after.
-/// NULL stands for the defaults everywhere, and a new object has those defaults.
+/// Made by `wstrand_options_new`, freed by `wstrand_options_free`. The functions that connect or make a server
+/// copy what they need, so it may be used again, changed and freed right after. NULL stands for the
+/// defaults everywhere, and a new object has those defaults.
 ///
 /// The functions that change it return a code, which a program may ignore: what was refused is
-/// remembered, and `wstrand_connect` and `wstrand_server_new` then fail with WSTRAND_INVALID_ARGUMENT
-/// and a text that names it.
+/// remembered, and whoever is given the options then fails with the same code and a text that names it.
 ///
 /// Times are in milliseconds and at least 1; each is a deadline for the whole of what it names.
 pub struct wstrand_options {
     options: Options,
+    /// Always has all that is for clients: so those that connect one after another share its TLS, which
+    /// takes a while to make.
+    pub(crate) client: Client,
+    pub(crate) tls: ClientTls,
+    pub(crate) identity: Option<Identity>,
     subprotocols: Vec<String>,
-    headers: Vec<(String, String)>,
-    connect_timeout: Duration,
     allowed_origins: Vec<String>,
     any_origin: bool,
     max_connections: usize,
     handshake_timeout: Duration,
     stack_bytes: usize,
-    refused: Option<Cow<'static, str>>,
+    refused: Option<(c_int, Cow<'static, str>)>,
 }
 
 impl wstrand_options {
     fn new() -> Self {
         Self {
             options: Options::new(),
+            client: Client::new(),
+            tls: ClientTls::new(),
+            identity: None,
             subprotocols: Vec::new(),
-            headers: Vec::new(),
-            connect_timeout: Duration::from_secs(20),
             allowed_origins: Vec::new(),
             any_origin: false,
             max_connections: 1024,
@@ -54,25 +62,16 @@ impl wstrand_options {
     }
 
     /// A client with these options.
-    pub(crate) fn client(options: Option<&Self>) -> Result<Client, Failure> {
-        let mut client = Client::new();
+    pub(crate) fn client(options: Option<&Self>) -> Result<Cow<'_, Client>, Failure> {
         let Some(options) = options else {
-            return Ok(client);
+            return Ok(Cow::Owned(Client::new()));
         };
         options.check()?;
-        client.options(&options.options);
-        client.connect_timeout(options.connect_timeout);
-        for subprotocol in &options.subprotocols {
-            client.subprotocol(subprotocol);
-        }
-        for (name, value) in &options.headers {
-            client.header(name, value);
-        }
-        Ok(client)
+        Ok(Cow::Borrowed(&options.client))
     }
 
     /// Gives a server these options.
-    pub(crate) fn configure(&self, server: &mut Server) {
+    pub(crate) fn configure(&self, server: &mut Server) -> Result<(), Failure> {
         server.options(&self.options);
         server.max_connections(self.max_connections);
         server.handshake_timeout(self.handshake_timeout);
@@ -86,23 +85,33 @@ impl wstrand_options {
         if self.any_origin {
             server.allow_any_origin();
         }
+        #[cfg(feature = "tls")]
+        if let Some(identity) = &self.identity {
+            server.tls(identity)?;
+        }
+        Ok(())
     }
 
     /// Changes them, and remembers what was refused.
-    fn change(
+    pub(crate) fn change(
         &mut self,
         change: impl FnOnce(&mut Self) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
-        change(self).inspect_err(|failure| {
-            self.refused.get_or_insert_with(|| failure.text.clone());
-        })
+        change(self)
+            .map(|()| {
+                self.client.options(&self.options);
+            })
+            .inspect_err(|failure| {
+                self.refused
+                    .get_or_insert_with(|| (failure.code, failure.text.clone()));
+            })
     }
 
     /// Says whether everything that was asked for could be used.
     pub(crate) fn check(&self) -> Result<(), Failure> {
         match &self.refused {
             None => Ok(()),
-            Some(text) => Err(Failure::invalid_argument(text.clone())),
+            Some((code, text)) => Err(Failure::new(*code, text.clone())),
         }
     }
 }
@@ -152,6 +161,7 @@ pub unsafe extern "C" fn wstrand_options_add_subprotocol(
             let subprotocol = unsafe { arguments::text(subprotocol, "subprotocol") }?;
             Acceptance::new().subprotocol(subprotocol)?; // checks it
             options.subprotocols.push(subprotocol.to_owned());
+            options.client.subprotocol(subprotocol);
             Ok(())
         })
     })
@@ -179,13 +189,13 @@ pub unsafe extern "C" fn wstrand_options_add_header(
             // SAFETY: NULL or text with a NUL, by the header's contract.
             let value = unsafe { arguments::text(value, "value") }?;
             Acceptance::new().header(name, value)?; // checks them
-            options.headers.push((name.to_owned(), value.to_owned()));
+            options.client.header(name, value);
             Ok(())
         })
     })
 }
 
-/// Sets how long `wstrand_connect` may take: resolving the name, TCP and the opening handshake together.
+/// Sets how long connecting may take: resolving the name, TCP, the proxy, TLS and the opening handshake together.
 /// 20,000 ms by default. Servers ignore it.
 ///
 /// Threads: one at a time.
@@ -201,7 +211,7 @@ pub unsafe extern "C" fn wstrand_options_set_connect_timeout_ms(
         let options = unsafe { arguments::handle_mut(options, "options") }?;
         options.change(|options| {
             let timeout = at_least_1_ms("connect_timeout_ms", timeout_ms)?;
-            options.connect_timeout = timeout;
+            options.client.connect_timeout(timeout);
             Ok(())
         })
     })
@@ -384,6 +394,50 @@ pub unsafe extern "C" fn wstrand_options_set_pong_timeout_ms(
         options.change(|options| {
             let timeout = at_least_1_ms("pong_timeout_ms", timeout_ms)?;
             options.options.pong_timeout(timeout);
+            Ok(())
+        })
+    })
+}
+
+/// Sets whether TCP sends small messages at once (TCP_NODELAY), rather than let one wait until the peer has
+/// acknowledged the one before. On by default.
+///
+/// Threads: one at a time.
+///
+/// @param nodelay 0 for off, any other number for on.
+/// @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn wstrand_options_set_tcp_nodelay(
+    options: *mut wstrand_options,
+    nodelay: c_int,
+) -> c_int {
+    guard::code(|| {
+        // SAFETY: NULL or a handle that this thread alone uses, by the header's contract.
+        let options = unsafe { arguments::handle_mut(options, "options") }?;
+        options.change(|options| {
+            options.options.tcp_nodelay(nodelay != 0);
+            Ok(())
+        })
+    })
+}
+
+/// Sets whether TCP asks a silent peer for a sign of life (SO_KEEPALIVE), in the system's own time: after two
+/// hours, usually. On by default: it ends connections that have no pings and on which nothing is sent.
+///
+/// Threads: one at a time.
+///
+/// @param keepalive 0 for off, any other number for on.
+/// @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn wstrand_options_set_tcp_keepalive(
+    options: *mut wstrand_options,
+    keepalive: c_int,
+) -> c_int {
+    guard::code(|| {
+        // SAFETY: NULL or a handle that this thread alone uses, by the header's contract.
+        let options = unsafe { arguments::handle_mut(options, "options") }?;
+        options.change(|options| {
+            options.options.tcp_keepalive(keepalive != 0);
             Ok(())
         })
     })

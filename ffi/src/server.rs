@@ -28,14 +28,15 @@ use crate::{
 
 /// A server, which runs each connection on its own thread.
 ///
-/// Made by `wstrand_server_new`, freed by `wstrand_server_free`; started once, by `wstrand_server_start` or
-/// `wstrand_server_run`. All functions may be called from any thread, and inside callbacks.
+/// Made by `wstrand_server_new` and its neighbours, freed by `wstrand_server_free`; started once, by
+/// `wstrand_server_start` or `wstrand_server_run`. All functions may be called from any thread, and inside callbacks.
 pub struct wstrand_server {
     /// Gone when it has been started.
     server: Mutex<Option<Server>>,
     handle: ServerHandle,
     handler: Arc<Handler>,
     address: CString,
+    is_secure: bool,
 }
 
 /// What the connections call back.
@@ -52,12 +53,13 @@ struct Handler {
 ///
 /// @param address "HOST:PORT" such as "127.0.0.1:9001", "[::1]:9001" or "localhost:9001"; "[::]:9001" for all
 /// addresses of the machine; a bare "9001" is on 127.0.0.1. Port 0 takes any free port.
-/// @param options NULL for the defaults. May be freed right after.
+/// @param options NULL for the defaults. May be freed right after. With `wstrand_options_set_tls_identity` the
+/// server speaks TLS.
 /// @param handler What is called back. May be freed right after.
 /// @param server Where the server goes, which the caller frees; NULL on failure.
 /// @param error Where the reason of a failure goes; NULL on success. May be NULL.
 /// @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT if the address or an option cannot be used, or for NULL;
-/// WSTRAND_IO if the address cannot be bound; WSTRAND_PANIC.
+/// WSTRAND_IO if the address cannot be bound; WSTRAND_TLS if the certificate cannot be used; WSTRAND_PANIC.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn wstrand_server_new(
@@ -68,46 +70,137 @@ pub unsafe extern "C" fn wstrand_server_new(
     error: *mut *mut wstrand_error,
 ) -> c_int {
     let body = || {
-        // SAFETY: NULL or writable, by the header's contract.
-        let out = unsafe { Out::new(server, "server") }?;
-        out.set(ptr::null_mut());
-        // SAFETY: NULL or text with a NUL, by the header's contract.
-        let address = unsafe { arguments::text(address, "address") }?;
-        // SAFETY: NULL or a handle, by the header's contract.
-        let options = unsafe { options.as_ref() };
-        // SAFETY: NULL or a handle, by the header's contract.
-        let handler = unsafe { arguments::handle(handler, "handler") }?;
-
-        options.map_or(Ok(()), wstrand_options::check)?;
-        let mut server = bind(address)?;
-        if let Some(options) = options {
-            options.configure(&mut server);
-        }
-        let handler = Arc::new(Handler {
-            callbacks: handler.callbacks(),
-            userdata: handler.userdata(),
-        });
-        if handler.callbacks.on_request.is_some() {
-            let handler = handler.clone();
-            server.on_request(move |request| handler.decide(request));
-        }
-        out.set(
-            Arc::into_raw(Arc::new(wstrand_server {
-                handle: server.handle(),
-                address: c_string(
-                    server
-                        .local_addr()
-                        .map_or_else(String::new, |addr| addr.to_string()),
-                ),
-                handler,
-                server: Mutex::new(Some(server)),
-            }))
-            .cast_mut(),
-        );
-        Ok(())
+        let bind = || {
+            // SAFETY: NULL or text with a NUL, by the header's contract.
+            let address = unsafe { arguments::text(address, "address") }?;
+            bind(address)
+        };
+        // SAFETY: as this function's.
+        unsafe { make(options, handler, server, bind) }
     };
     // SAFETY: NULL or writable, by the header's contract.
     unsafe { guard::code_and_error(error, body) }
+}
+
+/// Makes a server as `wstrand_server_new` does, and binds a Unix domain socket.
+///
+/// A socket of that name that nobody listens on any more is replaced; the name stays behind when the server
+/// has stopped.
+///
+/// Does not block.
+///
+/// Threads: any.
+///
+/// @param path The socket's, in the file system. Who may connect is up to the permissions there.
+/// @param options NULL for the defaults. May be freed right after.
+/// @param handler What is called back. May be freed right after.
+/// @param server Where the server goes, which the caller frees; NULL on failure.
+/// @param error Where the reason of a failure goes; NULL on success. May be NULL.
+/// @return As `wstrand_server_new`.
+#[must_use]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn wstrand_server_new_unix(
+    path: *const c_char,
+    options: *const wstrand_options,
+    handler: *const wstrand_handler,
+    server: *mut *mut wstrand_server,
+    error: *mut *mut wstrand_error,
+) -> c_int {
+    let body = || {
+        let bind = || {
+            // SAFETY: NULL or text with a NUL, by the header's contract.
+            let path = unsafe { arguments::text(path, "path") }?;
+            Ok(Server::bind_unix(path)?)
+        };
+        // SAFETY: as this function's.
+        unsafe { make(options, handler, server, bind) }
+    };
+    // SAFETY: NULL or writable, by the header's contract.
+    unsafe { guard::code_and_error(error, body) }
+}
+
+/// Makes a server as `wstrand_server_new` does, of a stream socket that is listening already, of whatever family.
+///
+/// The descriptor belongs to the library from this call on, whatever it returns: it is closed when the server has
+/// stopped or is freed, or before a failure is returned. To keep one, hand in what `dup` made of it.
+///
+/// Does not block.
+///
+/// Threads: any.
+///
+/// @param descriptor The socket's, which nobody else accepts on or closes any more. Blocking or not does not matter.
+/// @param options NULL for the defaults. May be freed right after.
+/// @param handler What is called back. May be freed right after.
+/// @param server Where the server goes, which the caller frees; NULL on failure.
+/// @param error Where the reason of a failure goes; NULL on success. May be NULL.
+/// @return As `wstrand_server_new`; WSTRAND_INVALID_ARGUMENT also if the descriptor is not open.
+#[must_use]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn wstrand_server_new_over(
+    descriptor: c_int,
+    options: *const wstrand_options,
+    handler: *const wstrand_handler,
+    server: *mut *mut wstrand_server,
+    error: *mut *mut wstrand_error,
+) -> c_int {
+    let body = || {
+        // SAFETY: the caller hands it over, by the header's contract.
+        let listener = unsafe { arguments::descriptor(descriptor) };
+        // SAFETY: as this function's.
+        unsafe {
+            make(options, handler, server, || {
+                Ok(Server::from_listener(listener?)?)
+            })
+        }
+    };
+    // SAFETY: NULL or writable, by the header's contract.
+    unsafe { guard::code_and_error(error, body) }
+}
+
+/// Makes a server of whatever socket, and hands it out.
+///
+/// # Safety
+///
+/// As `wstrand_server_new`.
+unsafe fn make(
+    options: *const wstrand_options,
+    handler: *const wstrand_handler,
+    server: *mut *mut wstrand_server,
+    bind: impl FnOnce() -> Result<Server, Failure>,
+) -> Result<(), Failure> {
+    // SAFETY: NULL or writable, by the header's contract.
+    let out = unsafe { Out::new(server, "server") }?;
+    out.set(ptr::null_mut());
+    // SAFETY: NULL or a handle, by the header's contract.
+    let options = unsafe { options.as_ref() };
+    // SAFETY: NULL or a handle, by the header's contract.
+    let handler = unsafe { arguments::handle(handler, "handler") }?;
+
+    options.map_or(Ok(()), wstrand_options::check)?;
+    let mut server = bind()?;
+    if let Some(options) = options {
+        options.configure(&mut server)?;
+    }
+    let handler = Arc::new(Handler {
+        callbacks: handler.callbacks(),
+        userdata: handler.userdata(),
+    });
+    if handler.callbacks.on_request.is_some() {
+        let handler = handler.clone();
+        server.on_request(move |request| handler.decide(request));
+    }
+    let address = server.local_addr().map(|addr| addr.to_string());
+    out.set(
+        Arc::into_raw(Arc::new(wstrand_server {
+            handle: server.handle(),
+            address: c_string(address.unwrap_or_default()),
+            is_secure: options.is_some_and(|options| options.identity.is_some()),
+            handler,
+            server: Mutex::new(Some(server)),
+        }))
+        .cast_mut(),
+    );
+    Ok(())
 }
 
 fn bind(address: &str) -> Result<Server, Failure> {
@@ -153,7 +246,8 @@ pub unsafe extern "C" fn wstrand_server_free(server: *mut wstrand_server) {
 ///
 /// Threads: any.
 ///
-/// @return Text such as "127.0.0.1:9001", which lives as long as the server; NULL for NULL.
+/// @return Text such as "127.0.0.1:9001", which lives as long as the server; "" for a Unix domain socket; NULL for
+/// NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn wstrand_server_address(server: *const wstrand_server) -> *const c_char {
     // SAFETY: NULL or a handle, by the header's contract.
@@ -167,7 +261,7 @@ pub unsafe extern "C" fn wstrand_server_address(server: *const wstrand_server) -
 ///
 /// Threads: any.
 ///
-/// @return The port; 0 for NULL.
+/// @return The port; 0 for a Unix domain socket, or for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn wstrand_server_port(server: *const wstrand_server) -> u16 {
     // SAFETY: NULL or a handle, by the header's contract.
@@ -224,6 +318,48 @@ pub unsafe extern "C" fn wstrand_server_run(
         let server = unsafe { arguments::handle(server, "server") }?;
         let handler = server.handler.clone();
         Ok(server.take_once()?.run(move |ws| handler.serve(ws))?)
+    };
+    // SAFETY: NULL or writable, by the header's contract.
+    unsafe { guard::code_and_error(error, body) }
+}
+
+/// Shows another certificate to those who connect to a server from now on, as when the old one is about to expire.
+/// Connections that are open go on.
+///
+/// Does not block.
+///
+/// Threads: any, while the server runs, before and after.
+///
+/// @param options Their `wstrand_options_set_tls_identity` is what counts; nothing else in them does. May be freed
+/// right after.
+/// @param error Where the reason of a failure goes; NULL on success. May be NULL.
+/// @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT if the options have no identity, or for NULL;
+/// WSTRAND_INVALID_STATE if the server does not speak TLS; WSTRAND_TLS if the certificate cannot be used: the old one
+/// stays; WSTRAND_PANIC.
+#[must_use]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn wstrand_server_renew_tls(
+    server: *mut wstrand_server,
+    options: *const wstrand_options,
+    error: *mut *mut wstrand_error,
+) -> c_int {
+    let body = || {
+        // SAFETY: NULL or a handle, by the header's contract.
+        let server = unsafe { arguments::handle(server, "server") }?;
+        // SAFETY: NULL or a handle, by the header's contract.
+        let options = unsafe { arguments::handle(options, "options") }?;
+        options.check()?;
+        let Some(identity) = &options.identity else {
+            return Err(Failure::invalid_argument("the options have no identity"));
+        };
+        if !server.is_secure {
+            return Err(Failure::invalid_state("the server does not speak TLS"));
+        }
+        #[cfg(feature = "tls")]
+        server.handle.renew_tls(identity)?;
+        #[cfg(not(feature = "tls"))]
+        let _ = identity; // there is none
+        Ok(())
     };
     // SAFETY: NULL or writable, by the header's contract.
     unsafe { guard::code_and_error(error, body) }

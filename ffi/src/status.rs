@@ -35,8 +35,13 @@ pub const WSTRAND_PROTOCOL: c_int = 12;
 pub const WSTRAND_OUT_OF_MEMORY: c_int = 13;
 /// A bug in the library was caught. The handle should be freed.
 pub const WSTRAND_PANIC: c_int = 14;
-/// TLS failed: the server's certificate is not to be trusted, or the two could not agree.
+/// TLS failed: the server's certificate is not to be trusted, the two could not agree, or a certificate or key of
+/// the program's cannot be used. Also where the library was built without TLS.
 pub const WSTRAND_TLS: c_int = 15;
+/// The proxy did not open a way to the server: `wstrand_error_http_status` tells 407 where it asks for credentials.
+pub const WSTRAND_PROXY: c_int = 16;
+/// Connecting was given up, by `wstrand_cancel_trigger`.
+pub const WSTRAND_CANCELLED: c_int = 17;
 
 /// Says what a code means.
 ///
@@ -62,6 +67,8 @@ pub extern "C" fn wstrand_strerror(code: c_int) -> *const c_char {
         WSTRAND_OUT_OF_MEMORY => c"out of memory",
         WSTRAND_PANIC => c"internal error",
         WSTRAND_TLS => c"TLS failed",
+        WSTRAND_PROXY => c"the proxy refused",
+        WSTRAND_CANCELLED => c"cancelled",
         _ => c"unknown code",
     };
     text.as_ptr()
@@ -72,6 +79,8 @@ pub(crate) fn status_of(error: &Error) -> c_int {
     match error {
         Error::Io { .. } => WSTRAND_IO,
         Error::Tls(_) => WSTRAND_TLS,
+        Error::Proxy(_) => WSTRAND_PROXY,
+        Error::Cancelled => WSTRAND_CANCELLED,
         Error::Handshake(_) => WSTRAND_HANDSHAKE,
         Error::Protocol(ProtocolError::OutOfMemory) => WSTRAND_OUT_OF_MEMORY,
         Error::Protocol(_) => WSTRAND_PROTOCOL,

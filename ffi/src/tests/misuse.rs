@@ -7,9 +7,9 @@ use std::{
 };
 
 use crate::{
-    closing::*, connect::*, connection::*, error::*, guard::tests as hook, handler::*, logging::*,
-    options::*, receive::*, request::*, response::*, send::*, server::*, status::*, version::*,
-    writer::*,
+    cancel::*, closing::*, connect::*, connection::*, error::*, guard::tests as hook, handler::*,
+    logging::*, options::*, options_dial::*, options_tls::*, receive::*, request::*, response::*,
+    send::*, server::*, status::*, version::*, writer::*,
 };
 
 /// What an export returned.
@@ -98,6 +98,26 @@ const WITH_NULL: &[Call] = calls! {
     wstrand_options_set_max_connections(null_mut(), 1);
     wstrand_options_set_handshake_timeout_ms(null_mut(), 1);
     wstrand_options_set_stack_bytes(null_mut(), 1);
+    wstrand_options_set_tcp_nodelay(null_mut(), 1);
+    wstrand_options_set_tcp_keepalive(null_mut(), 1);
+    wstrand_options_set_proxy(null_mut(), null());
+    wstrand_options_use_proxy_of_environment(null_mut());
+    wstrand_options_set_max_redirects(null_mut(), 1);
+    wstrand_options_set_local_address(null_mut(), null());
+    wstrand_options_set_cancel(null_mut(), null());
+    wstrand_options_add_tls_roots(null_mut(), null(), 0);
+    wstrand_options_set_tls_only_added_roots(null_mut(), 1);
+    wstrand_options_set_tls_identity(null_mut(), null(), 0, null(), 0);
+    wstrand_options_set_tls_identity_pkcs12(null_mut(), null(), 0, null());
+    wstrand_options_set_tls_min_version(null_mut(), WSTRAND_TLS_1_2);
+    wstrand_options_set_tls_sni(null_mut(), 1);
+    wstrand_options_add_tls_pin(null_mut(), null(), 0);
+    wstrand_options_danger_accept_invalid_certs(null_mut(), 1);
+    wstrand_options_danger_accept_invalid_hostnames(null_mut(), 1);
+    wstrand_cancel_new(null_mut(), null_mut());
+    wstrand_cancel_trigger(null_mut());
+    wstrand_cancel_is_triggered(null());
+    wstrand_cancel_free(null_mut());
     wstrand_handler_free(null_mut());
     wstrand_handler_set_on_open(null_mut(), None);
     wstrand_handler_set_on_message(null_mut(), None);
@@ -108,6 +128,8 @@ const WITH_NULL: &[Call] = calls! {
     wstrand_handler_set_on_request(null_mut(), None);
     wstrand_handler_set_on_connection(null_mut(), None);
     wstrand_connect(null(), null(), null(), null_mut(), null_mut());
+    wstrand_connect_unix(null(), null(), null(), null(), null_mut(), null_mut());
+    wstrand_connect_over(-1, null(), null(), null(), null_mut(), null_mut());
     wstrand_connection_send_text(null_mut(), null(), 0, null_mut());
     wstrand_connection_send_string(null_mut(), null(), null_mut());
     wstrand_connection_send_binary(null_mut(), null(), 0, null_mut());
@@ -140,6 +162,9 @@ const WITH_NULL: &[Call] = calls! {
     wstrand_writer_finish(null_mut(), null_mut());
     wstrand_writer_free(null_mut());
     wstrand_server_new(null(), null(), null(), null_mut(), null_mut());
+    wstrand_server_new_unix(null(), null(), null(), null_mut(), null_mut());
+    wstrand_server_new_over(-1, null(), null(), null_mut(), null_mut());
+    wstrand_server_renew_tls(null_mut(), null(), null_mut());
     wstrand_server_free(null_mut());
     wstrand_server_address(null());
     wstrand_server_port(null());
@@ -251,10 +276,10 @@ fn every_code_has_its_own_text() {
         // SAFETY: static text.
         unsafe { CStr::from_ptr(wstrand_strerror(code)) }
     };
-    let texts: BTreeSet<_> = (WSTRAND_OK..=WSTRAND_TLS).map(text).collect();
-    assert_eq!(texts.len(), 16);
-    assert!(!texts.contains(text(16)));
-    for code in [-1, 16, c_int::MIN, c_int::MAX] {
+    let texts: BTreeSet<_> = (WSTRAND_OK..=WSTRAND_CANCELLED).map(text).collect();
+    assert_eq!(texts.len(), 18);
+    assert!(!texts.contains(text(18)));
+    for code in [-1, 18, c_int::MIN, c_int::MAX] {
         assert_eq!(text(code), c"unknown code");
     }
 }
