@@ -80,6 +80,12 @@ enum class ready_state : int {
     ended = WSTRAND_ENDED,
 };
 
+/** A version of TLS. */
+enum class tls_version : int {
+    tls_1_2 = WSTRAND_TLS_1_2,
+    tls_1_3 = WSTRAND_TLS_1_3,
+};
+
 class connection;
 class error;
 struct handler;
@@ -106,11 +112,11 @@ inline std::optional<std::string_view> optional_view(const char *text) noexcept
     return std::string_view(text);
 }
 
-/* Text for a C function. A NUL inside would cut it short: what has one becomes a text that no function
-   with such a parameter takes. */
+/* Text for a C function. A NUL inside would cut it short: what has one becomes what is not UTF-8, which no
+   function takes. */
 inline std::string c_text(std::string_view text)
 {
-    return text.find('\0') == std::string_view::npos ? std::string(text) : std::string("\n");
+    return text.find('\0') == std::string_view::npos ? std::string(text) : std::string("\xff");
 }
 
 /* A duration as the C functions take it, to which a negative one means to wait for ever. */
@@ -173,7 +179,7 @@ public:
     /** Tells the close code that the connection ended with or that the peer was sent; 0 if there is none. */
     std::uint16_t close_code() const noexcept { return close_code_; }
 
-    /** Tells the HTTP status of a server that refused; 0 if it did not answer with one. */
+    /** Tells the HTTP status of a server or proxy that refused; 0 if none answered with one. */
     int http_status() const noexcept { return wstrand_error_http_status(get()); }
 
     /** Tells a header field of the answer that refused. */
@@ -333,11 +339,42 @@ private:
     bool timed_out_ = false;
 };
 
+/** Gives up connecting from another thread: `options::cancel` says what it is for. See wstrand_cancel. */
+class cancel {
+public:
+    explicit cancel(error &failure) noexcept
+    {
+        wstrand_cancel *handle = nullptr;
+        detail::succeeds(failure,
+                         [&](wstrand_error **details) { return wstrand_cancel_new(&handle, details); });
+        handle_.reset(handle);
+    }
+
+#if WSTRAND_EXCEPTIONS
+    cancel()
+    {
+        detail::throwing([&](error &failure) { *this = cancel(failure); });
+    }
+#endif
+
+    /** Makes every connect that was told of it fail with WSTRAND_CANCELLED, those to come too. */
+    void trigger() noexcept { wstrand_cancel_trigger(get()); }
+
+    /** Tells whether it was triggered. */
+    bool is_triggered() const noexcept { return wstrand_cancel_is_triggered(get()); }
+
+    wstrand_cancel *get() const noexcept { return handle_.get(); }
+
+private:
+    detail::owned<wstrand_cancel, wstrand_cancel_free> handle_;
+};
+
 /**
- * Limits, deadlines, subprotocols and header fields, for clients and servers alike; see wstrand_options.
+ * Limits, deadlines, subprotocols, header fields, TLS and how to reach a peer, for clients and servers alike; see
+ * wstrand_options.
  *
- * The setters do not fail: `connect` and `listen` say which value cannot be used, with
- * WSTRAND_INVALID_ARGUMENT. Each returns the object: `options().subprotocol("a").ping_interval(5s)`.
+ * The setters do not fail: `connect` and `listen` say which value cannot be used, with the code that the C
+ * function returns for it. Each returns the object: `options().subprotocol("a").ping_interval(5s)`.
  */
 class options {
 public:
@@ -397,6 +434,91 @@ public:
     options &pong_timeout(std::chrono::milliseconds timeout) noexcept
     {
         wstrand_options_set_pong_timeout_ms(get(), timeout.count());
+        return *this;
+    }
+    options &tcp_nodelay(bool nodelay) noexcept
+    {
+        wstrand_options_set_tcp_nodelay(get(), nodelay);
+        return *this;
+    }
+    options &tcp_keepalive(bool keepalive) noexcept
+    {
+        wstrand_options_set_tcp_keepalive(get(), keepalive);
+        return *this;
+    }
+    /** The certificate chain and private key of this end, in PEM: with it a server speaks TLS. */
+    options &tls_identity(std::string_view chain, std::string_view key) noexcept
+    {
+        wstrand_options_set_tls_identity(get(), chain.data(), chain.size(), key.data(), key.size());
+        return *this;
+    }
+    /** The same out of a PKCS#12 archive. */
+    options &tls_identity_pkcs12(byte_view archive, std::string_view password)
+    {
+        wstrand_options_set_tls_identity_pkcs12(get(), archive.data(), archive.size(),
+                                                detail::c_text(password).c_str());
+        return *this;
+    }
+    /** Clients only, as what follows. */
+    options &add_tls_roots(std::string_view pem) noexcept
+    {
+        wstrand_options_add_tls_roots(get(), pem.data(), pem.size());
+        return *this;
+    }
+    options &tls_only_added_roots(bool only) noexcept
+    {
+        wstrand_options_set_tls_only_added_roots(get(), only);
+        return *this;
+    }
+    options &tls_min_version(tls_version version) noexcept
+    {
+        wstrand_options_set_tls_min_version(get(), static_cast<int>(version));
+        return *this;
+    }
+    options &tls_sni(bool sni) noexcept
+    {
+        wstrand_options_set_tls_sni(get(), sni);
+        return *this;
+    }
+    /** The 32 bytes of a SHA-256 digest, not their digits. */
+    options &add_tls_pin(byte_view sha256) noexcept
+    {
+        wstrand_options_add_tls_pin(get(), sha256.data(), sha256.size());
+        return *this;
+    }
+    options &danger_accept_invalid_certs(bool accept) noexcept
+    {
+        wstrand_options_danger_accept_invalid_certs(get(), accept);
+        return *this;
+    }
+    options &danger_accept_invalid_hostnames(bool accept) noexcept
+    {
+        wstrand_options_danger_accept_invalid_hostnames(get(), accept);
+        return *this;
+    }
+    options &proxy(std::string_view url)
+    {
+        wstrand_options_set_proxy(get(), detail::c_text(url).c_str());
+        return *this;
+    }
+    options &use_proxy_of_environment() noexcept
+    {
+        wstrand_options_use_proxy_of_environment(get());
+        return *this;
+    }
+    options &max_redirects(std::size_t redirects) noexcept
+    {
+        wstrand_options_set_max_redirects(get(), redirects);
+        return *this;
+    }
+    options &local_address(std::string_view address)
+    {
+        wstrand_options_set_local_address(get(), detail::c_text(address).c_str());
+        return *this;
+    }
+    options &cancel(const wstrand::cancel &through) noexcept
+    {
+        wstrand_options_set_cancel(get(), through.get());
         return *this;
     }
     /** Servers only, as what follows. */
@@ -851,8 +973,9 @@ public:
         return made;
     }
 
-    static connection connect(std::string_view url, const options *settings, handler *functions,
-                              error &failure) noexcept
+    /* Connects as `call` does, which gets the C function's last three parameters. */
+    template <typename Call>
+    static connection open(handler *functions, error &failure, Call call) noexcept
     {
         std::shared_ptr<state> shared;
         owned<wstrand_handler, wstrand_handler_free> called_back;
@@ -861,13 +984,42 @@ public:
             called_back = c_handler(shared);
         }
         wstrand_connection *handle = nullptr;
-        succeeds(failure, [&](wstrand_error **details) {
-            return wstrand_connect(c_text(url).c_str(), settings != nullptr ? settings->get() : nullptr,
-                                   called_back.get(), &handle, details);
-        });
+        succeeds(failure,
+                 [&](wstrand_error **details) { return call(called_back.get(), &handle, details); });
         connection made(handle);
         made.state_ = std::move(shared);
         return made;
+    }
+
+    static connection connect(std::string_view url, const options *settings, handler *functions,
+                              error &failure) noexcept
+    {
+        return open(functions, failure,
+                    [&](wstrand_handler *called_back, wstrand_connection **made, wstrand_error **details) {
+                        return wstrand_connect(c_text(url).c_str(),
+                                               settings != nullptr ? settings->get() : nullptr,
+                                               called_back, made, details);
+                    });
+    }
+
+    static connection connect_unix(std::string_view path, std::string_view url, const options &settings,
+                                   handler *functions, error &failure) noexcept
+    {
+        return open(functions, failure,
+                    [&](wstrand_handler *called_back, wstrand_connection **made, wstrand_error **details) {
+                        return wstrand_connect_unix(c_text(path).c_str(), c_text(url).c_str(),
+                                                    settings.get(), called_back, made, details);
+                    });
+    }
+
+    static connection connect_over(int descriptor, std::string_view url, const options &settings,
+                                   handler *functions, error &failure) noexcept
+    {
+        return open(functions, failure,
+                    [&](wstrand_handler *called_back, wstrand_connection **made, wstrand_error **details) {
+                        return wstrand_connect_over(descriptor, c_text(url).c_str(), settings.get(),
+                                                    called_back, made, details);
+                    });
     }
 
 #if WSTRAND_EXCEPTIONS
@@ -1061,6 +1213,60 @@ inline connection connect(std::string_view url, const options &settings, handler
 }
 #endif
 
+/** Connects as `connect` does, to a Unix domain socket. The URL says what to ask for. */
+inline connection connect_unix(std::string_view path, std::string_view url, const options &settings,
+                               error &failure) noexcept
+{
+    return detail::state::connect_unix(path, url, settings, nullptr, failure);
+}
+inline connection connect_unix(std::string_view path, std::string_view url, const options &settings,
+                               handler called_back, error &failure) noexcept
+{
+    return detail::state::connect_unix(path, url, settings, &called_back, failure);
+}
+
+/**
+ * Connects as `connect` does, over a stream socket that is connected already. The descriptor belongs to the
+ * library from this call on, also where it fails.
+ */
+inline connection connect_over(int descriptor, std::string_view url, const options &settings,
+                               error &failure) noexcept
+{
+    return detail::state::connect_over(descriptor, url, settings, nullptr, failure);
+}
+inline connection connect_over(int descriptor, std::string_view url, const options &settings,
+                               handler called_back, error &failure) noexcept
+{
+    return detail::state::connect_over(descriptor, url, settings, &called_back, failure);
+}
+
+#if WSTRAND_EXCEPTIONS
+inline connection connect_unix(std::string_view path, std::string_view url,
+                               const options &settings = options())
+{
+    return detail::throwing([&](error &failure) { return connect_unix(path, url, settings, failure); });
+}
+inline connection connect_unix(std::string_view path, std::string_view url, const options &settings,
+                               handler called_back)
+{
+    return detail::throwing([&](error &failure) {
+        return connect_unix(path, url, settings, std::move(called_back), failure);
+    });
+}
+inline connection connect_over(int descriptor, std::string_view url, const options &settings = options())
+{
+    return detail::throwing(
+        [&](error &failure) { return connect_over(descriptor, url, settings, failure); });
+}
+inline connection connect_over(int descriptor, std::string_view url, const options &settings,
+                               handler called_back)
+{
+    return detail::throwing([&](error &failure) {
+        return connect_over(descriptor, url, settings, std::move(called_back), failure);
+    });
+}
+#endif
+
 /**
  * A server, made by `listen`, which runs each connection on its own thread.
  *
@@ -1074,10 +1280,19 @@ public:
 
     explicit operator bool() const noexcept { return handle_ != nullptr; }
 
-    /** Tells the address that the server is bound to, with the port that was found for port 0. */
+    /** Tells the address that the server is bound to, with the port that was found for port 0; "" if it is none of
+        the Internet's. */
     std::string_view address() const noexcept { return detail::view(wstrand_server_address(get())); }
     std::uint16_t port() const noexcept { return wstrand_server_port(get()); }
     std::size_t connection_count() const noexcept { return wstrand_server_connection_count(get()); }
+
+    /** Shows the certificate of these options to those who connect from now on. */
+    void renew_tls(const options &settings, error &failure) noexcept
+    {
+        detail::succeeds(failure, [&](wstrand_error **details) {
+            return wstrand_server_renew_tls(get(), settings.get(), details);
+        });
+    }
 
     /** Serves in the background. */
     void start(error &failure) noexcept
@@ -1105,6 +1320,10 @@ public:
     }
 
 #if WSTRAND_EXCEPTIONS
+    void renew_tls(const options &settings)
+    {
+        detail::throwing([&](error &failure) { renew_tls(settings, failure); });
+    }
     void start()
     {
         detail::throwing([&](error &failure) { start(failure); });
@@ -1136,6 +1355,25 @@ public:
 private:
     friend server listen(std::string_view address, const options &settings, handler called_back,
                          error &failure) noexcept;
+    friend server listen_unix(std::string_view path, const options &settings, handler called_back,
+                              error &failure) noexcept;
+    friend server listen_over(int descriptor, const options &settings, handler called_back,
+                              error &failure) noexcept;
+
+    /* Makes one as `call` does, which gets the C function's last three parameters. */
+    template <typename Call>
+    static server make(handler called_back, error &failure, Call call) noexcept
+    {
+        server made;
+        made.state_ = std::make_shared<detail::state>(std::move(called_back));
+        const auto c_handler = detail::state::c_handler(made.state_);
+        wstrand_server *handle = nullptr;
+        detail::succeeds(failure, [&](wstrand_error **details) {
+            return call(c_handler.get(), &handle, details);
+        });
+        made.handle_.reset(handle);
+        return made;
+    }
 
     std::shared_ptr<detail::state> state_;
     detail::owned<wstrand_server, wstrand_server_free> handle_; // goes first
@@ -1148,20 +1386,42 @@ private:
 inline server listen(std::string_view address, const options &settings, handler called_back,
                      error &failure) noexcept
 {
-    server made;
-    made.state_ = std::make_shared<detail::state>(std::move(called_back));
-    const auto c_handler = detail::state::c_handler(made.state_);
-    wstrand_server *handle = nullptr;
-    detail::succeeds(failure, [&](wstrand_error **details) {
-        return wstrand_server_new(detail::c_text(address).c_str(), settings.get(), c_handler.get(), &handle,
-                                  details);
-    });
-    made.handle_.reset(handle);
-    return made;
+    return server::make(
+        std::move(called_back), failure,
+        [&](wstrand_handler *c_handler, wstrand_server **made, wstrand_error **details) {
+            return wstrand_server_new(detail::c_text(address).c_str(), settings.get(), c_handler, made,
+                                      details);
+        });
 }
 inline server listen(std::string_view address, handler called_back, error &failure) noexcept
 {
     return listen(address, options(), std::move(called_back), failure);
+}
+
+/** Makes a server as `listen` does, and binds a Unix domain socket. */
+inline server listen_unix(std::string_view path, const options &settings, handler called_back,
+                          error &failure) noexcept
+{
+    return server::make(
+        std::move(called_back), failure,
+        [&](wstrand_handler *c_handler, wstrand_server **made, wstrand_error **details) {
+            return wstrand_server_new_unix(detail::c_text(path).c_str(), settings.get(), c_handler, made,
+                                           details);
+        });
+}
+
+/**
+ * Makes a server as `listen` does, of a stream socket that is listening already. The descriptor belongs to the
+ * library from this call on, also where it fails.
+ */
+inline server listen_over(int descriptor, const options &settings, handler called_back,
+                          error &failure) noexcept
+{
+    return server::make(
+        std::move(called_back), failure,
+        [&](wstrand_handler *c_handler, wstrand_server **made, wstrand_error **details) {
+            return wstrand_server_new_over(descriptor, settings.get(), c_handler, made, details);
+        });
 }
 
 #if WSTRAND_EXCEPTIONS
@@ -1174,6 +1434,17 @@ inline server listen(std::string_view address, handler called_back)
 {
     return detail::throwing(
         [&](error &failure) { return listen(address, std::move(called_back), failure); });
+}
+inline server listen_unix(std::string_view path, const options &settings, handler called_back)
+{
+    return detail::throwing(
+        [&](error &failure) { return listen_unix(path, settings, std::move(called_back), failure); });
+}
+inline server listen_over(int descriptor, const options &settings, handler called_back)
+{
+    return detail::throwing([&](error &failure) {
+        return listen_over(descriptor, settings, std::move(called_back), failure);
+    });
 }
 #endif
 

@@ -1,10 +1,11 @@
 /*
  * An echo client in pull style: sends every message back until the server closes.
  *
- *     echo_client [--subprotocol P]... URL
+ *     echo_client [--subprotocol P]... [--ca PEM] [--insecure] [--proxy URL] URL
  *
  * Exits with 0 after a clean close, else says why not and exits with 1.
  */
+#include "file.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +13,7 @@
 
 static int usage(void)
 {
-    fprintf(stderr, "usage: echo_client [--subprotocol P]... URL\n");
+    fprintf(stderr, "usage: echo_client [--subprotocol P]... [--ca PEM] [--insecure] [--proxy URL] URL\n");
     return EXIT_FAILURE;
 }
 
@@ -21,6 +22,14 @@ static int fail(wstrand_error *error)
     fprintf(stderr, "echo_client: %s\n", wstrand_error_text(error));
     wstrand_error_free(error);
     return EXIT_FAILURE;
+}
+
+static void trust(wstrand_options *options, const char *path)
+{
+    size_t size;
+    char *pem = read_file(path, &size);
+    wstrand_options_add_tls_roots(options, pem, size); /* if they cannot be used, connecting says so */
+    free(pem);
 }
 
 /* Sends back what comes until nothing more does; says how that ended. */
@@ -52,6 +61,12 @@ int main(int argc, char **argv)
     for (i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--subprotocol") == 0 && i + 1 < argc)
             wstrand_options_add_subprotocol(options, argv[++i]);
+        else if (strcmp(argv[i], "--ca") == 0 && i + 1 < argc)
+            trust(options, argv[++i]);
+        else if (strcmp(argv[i], "--insecure") == 0)
+            wstrand_options_danger_accept_invalid_certs(options, 1);
+        else if (strcmp(argv[i], "--proxy") == 0 && i + 1 < argc)
+            wstrand_options_set_proxy(options, argv[++i]);
         else if (argv[i][0] != '-' && url == NULL)
             url = argv[i];
         else

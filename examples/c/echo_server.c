@@ -1,12 +1,13 @@
 /*
  * An echo server: sends every message back.
  *
- *     echo_server [--subprotocol P]... ADDR
+ *     echo_server [--subprotocol P]... [--tls CERT.pem KEY.pem] ADDR
  *
  * ADDR is HOST:PORT, or a bare port on 127.0.0.1. GET / gets a line of text. The text message
  * "/close CODE REASON" makes the server close the connection like that. SIGINT and SIGTERM stop it.
  */
 #define _POSIX_C_SOURCE 200809L
+#include "file.h"
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -66,15 +67,25 @@ static void on_request(const wstrand_request *request, wstrand_response *respons
         wstrand_response_set_body(response, "text/plain", text, sizeof text - 1);
 }
 
+static void speak_tls(wstrand_options *options, const char *chain_path, const char *key_path)
+{
+    size_t chain_size, key_size;
+    char *chain = read_file(chain_path, &chain_size);
+    char *key = read_file(key_path, &key_size);
+    wstrand_options_set_tls_identity(options, chain, chain_size, key, key_size); /* if they cannot be used, making the server says so */
+    free(chain);
+    free(key);
+}
+
 static int usage(void)
 {
-    fprintf(stderr, "usage: echo_server [--subprotocol P]... ADDR\n");
+    fprintf(stderr, "usage: echo_server [--subprotocol P]... [--tls CERT.pem KEY.pem] ADDR\n");
     return EXIT_FAILURE;
 }
 
 int main(int argc, char **argv)
 {
-    const char *address = NULL;
+    const char *address = NULL, *scheme = "ws";
     wstrand_options *options = wstrand_options_new();
     wstrand_handler *handler = wstrand_handler_new(NULL, NULL);
     wstrand_server *server;
@@ -85,7 +96,11 @@ int main(int argc, char **argv)
     for (i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--subprotocol") == 0 && i + 1 < argc)
             wstrand_options_add_subprotocol(options, argv[++i]);
-        else if (argv[i][0] != '-' && address == NULL)
+        else if (strcmp(argv[i], "--tls") == 0 && i + 2 < argc) {
+            speak_tls(options, argv[i + 1], argv[i + 2]);
+            scheme = "wss";
+            i += 2;
+        } else if (argv[i][0] != '-' && address == NULL)
             address = argv[i];
         else
             return usage();
@@ -107,7 +122,7 @@ int main(int argc, char **argv)
     if (code == WSTRAND_OK)
         code = wstrand_server_start(server, &error);
     if (code == WSTRAND_OK) {
-        printf("listening on ws://%s/\n", wstrand_server_address(server));
+        printf("listening on %s://%s/\n", scheme, wstrand_server_address(server));
         fflush(stdout);
         sigwait(&signals, &signal);
         wstrand_server_stop(server, 5000, NULL);

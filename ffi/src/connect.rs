@@ -49,12 +49,9 @@ pub unsafe extern "C" fn wstrand_connect(
     error: *mut *mut wstrand_error,
 ) -> c_int {
     let body = || {
+        let connect = |client: &Client, url: &str| Ok(client.connect(url)?);
         // SAFETY: as this function's.
-        unsafe {
-            open(url, options, handler, connection, |client, url| {
-                Ok(client.connect(url)?)
-            })
-        }
+        unsafe { open(url, options, handler, connection, connect) }
     };
     // SAFETY: NULL or writable, by the header's contract.
     unsafe { guard::code_and_error(error, body) }
@@ -84,14 +81,13 @@ pub unsafe extern "C" fn wstrand_connect_unix(
     error: *mut *mut wstrand_error,
 ) -> c_int {
     let body = || {
+        let connect = |client: &Client, url: &str| {
+            // SAFETY: NULL or text with a NUL, by the header's contract.
+            let path = unsafe { arguments::text(path, "path") }?;
+            Ok(client.connect_unix(path, url)?)
+        };
         // SAFETY: as this function's.
-        unsafe {
-            open(url, options, handler, connection, |client, url| {
-                // SAFETY: NULL or text with a NUL, by the header's contract.
-                let path = arguments::text(path, "path")?;
-                Ok(client.connect_unix(path, url)?)
-            })
-        }
+        unsafe { open(url, options, handler, connection, connect) }
     };
     // SAFETY: NULL or writable, by the header's contract.
     unsafe { guard::code_and_error(error, body) }
@@ -125,12 +121,9 @@ pub unsafe extern "C" fn wstrand_connect_over(
     let body = || {
         // SAFETY: the caller hands it over, by the header's contract.
         let socket = unsafe { arguments::descriptor(descriptor) };
+        let connect = |client: &Client, url: &str| Ok(client.connect_over(socket?, url)?);
         // SAFETY: as this function's.
-        unsafe {
-            open(url, options, handler, connection, |client, url| {
-                Ok(client.connect_over(socket?, url)?)
-            })
-        }
+        unsafe { open(url, options, handler, connection, connect) }
     };
     // SAFETY: NULL or writable, by the header's contract.
     unsafe { guard::code_and_error(error, body) }

@@ -146,12 +146,9 @@ pub unsafe extern "C" fn wstrand_server_new_over(
     let body = || {
         // SAFETY: the caller hands it over, by the header's contract.
         let listener = unsafe { arguments::descriptor(descriptor) };
+        let bind = || Ok(Server::from_listener(listener?)?);
         // SAFETY: as this function's.
-        unsafe {
-            make(options, handler, server, || {
-                Ok(Server::from_listener(listener?)?)
-            })
-        }
+        unsafe { make(options, handler, server, bind) }
     };
     // SAFETY: NULL or writable, by the header's contract.
     unsafe { guard::code_and_error(error, body) }
