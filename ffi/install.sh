@@ -1,12 +1,13 @@
 #!/bin/sh
-# Builds the C library and installs it: ffi/install.sh PREFIX [PROFILE]
+# Builds the C library and installs it: ffi/install.sh PREFIX [PROFILE [OPTION OF CARGO...]]
 # DESTDIR is honoured. Linux; needs cargo only.
 set -eu
 prefix=${1:?usage: ffi/install.sh PREFIX [PROFILE]}
 profile=${2:-release}
+shift "$(($# < 2 ? $# : 2))"
 cd "$(dirname "$0")/.."
 
-notes=$(cargo rustc --quiet -p wstrand-ffi --profile "$profile" --crate-type cdylib,staticlib \
+notes=$(cargo rustc --quiet -p wstrand-ffi --profile "$profile" --crate-type cdylib,staticlib "$@" \
         -- --print native-static-libs 2>&1) || { printf '%s\n' "$notes" >&2; exit 1; }
 static_libs=$(printf '%s\n' "$notes" | sed -n 's/^note: native-static-libs: //p')
 version=$(cargo pkgid -p wstrand-ffi | sed 's/.*[#@]//')

@@ -2,15 +2,19 @@
 //! against it in every way, the examples with peers that others wrote, and the programs of `tests/c` and
 //! `tests/cpp`, also under the sanitizers and valgrind.
 
+#[path = "common/c_library.rs"]
+mod c_library;
 mod common;
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::OnceLock;
-use std::time::Duration;
 
+use c_library::{
+    LONG, Language, build, libraries, output, pkg_config, plain, prefix, sanitized, scratch, staged,
+};
 use common::{Process, Server, node, program, python, root};
 
 mod library {
@@ -578,13 +582,13 @@ macro_rules! programs {
         mod plain {
             $(#[test]
             fn $name() {
-                super::plain(concat!(stringify!($name), ".c"), "c11");
+                super::plain(concat!(stringify!($name), ".c"), "c11", &[]);
             })*
         }
         mod sanitized {
             $(#[test]
             fn $name() {
-                super::sanitized(concat!(stringify!($name), ".c"), "c11");
+                super::sanitized(concat!(stringify!($name), ".c"), "c11", &[]);
             })*
         }
         mod valgrind {
@@ -601,12 +605,12 @@ programs! { arguments duplex lifetime pull server signals sigpipe }
 mod wrapper {
     #[test]
     fn as_cpp17() {
-        super::plain("wrapper.cpp", "c++17");
+        super::plain("wrapper.cpp", "c++17", &[]);
     }
 
     #[test]
     fn as_cpp20() {
-        super::plain("wrapper.cpp", "c++20");
+        super::plain("wrapper.cpp", "c++20", &[]);
     }
 
     #[test]
@@ -622,33 +626,13 @@ mod wrapper {
 
     #[test]
     fn sanitized() {
-        super::sanitized("wrapper.cpp", "c++17");
+        super::sanitized("wrapper.cpp", "c++17", &[]);
     }
 
     #[test]
     fn under_valgrind() {
         super::under_valgrind("wrapper.cpp", "c++17");
     }
-}
-
-fn plain(source: &str, standard: &str) {
-    let built = build(&format!("plain-{standard}"), source, standard, &["-O2"]);
-    Process::start(&mut staged(&built)).succeed_within(LONG);
-}
-
-fn sanitized(source: &str, standard: &str) {
-    let flags = [
-        "-O1",
-        "-fsanitize=address,undefined",
-        "-fno-sanitize-recover=all",
-    ];
-    let built = build("sanitized", source, standard, &flags);
-    let mut command = staged(&built);
-    command.env(
-        "ASAN_OPTIONS",
-        "detect_leaks=1:detect_stack_use_after_return=1",
-    );
-    Process::start(&mut command).succeed_within(LONG);
 }
 
 fn under_valgrind(source: &str, standard: &str) {
@@ -669,113 +653,3 @@ fn under_valgrind(source: &str, standard: &str) {
         .arg("light");
     Process::start(&mut command).succeed_within(LONG);
 }
-
-/// Builds a program of `tests/c` or `tests/cpp` against the shared library.
-fn build(variant: &str, source: &str, standard: &str, flags: &[&str]) -> PathBuf {
-    let (stem, extension) = source.split_once('.').expect("a source has an extension");
-    let language = if extension == "c" {
-        Language::C
-    } else {
-        Language::Cpp
-    };
-    let built = scratch(variant).join(stem);
-    let mut command = language.compiler(standard);
-    command
-        .args(["-g", "-pthread"])
-        .args(flags)
-        .arg(root().join("tests").join(extension).join(source))
-        .arg("-o")
-        .arg(&built)
-        .args(libraries());
-    Process::start(&mut command).succeed();
-    built
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Language {
-    C,
-    Cpp,
-}
-
-impl Language {
-    fn compiler(self, standard: &str) -> Command {
-        let mut command = Command::new(program(match self {
-            Self::C => "cc",
-            Self::Cpp => "c++",
-        }));
-        command.args([
-            &format!("-std={standard}"),
-            "-Wall",
-            "-Wextra",
-            "-Wpedantic",
-            "-Werror",
-        ]);
-        command
-    }
-}
-
-/// Where `ffi/install.sh` has installed the library, once for all tests.
-fn prefix() -> &'static Path {
-    static STAGED: OnceLock<PathBuf> = OnceLock::new();
-    STAGED.get_or_init(|| {
-        let prefix = Path::new(env!("CARGO_TARGET_TMPDIR")).join("c_api/prefix");
-        let _ = fs::remove_dir_all(&prefix);
-        let target = Path::new(env!("CARGO_TARGET_TMPDIR"))
-            .parent()
-            .expect("target/tmp");
-        let mut install = Command::new(root().join("ffi/install.sh"));
-        install
-            .arg(&prefix)
-            .arg("dev")
-            .env("CARGO_TARGET_DIR", target)
-            .env_remove("DESTDIR");
-        Process::start(&mut install).succeed_within(LONG);
-        prefix
-    })
-}
-
-/// A command whose program finds the shared library there.
-fn staged(program: &Path) -> Command {
-    let mut command = Command::new(program);
-    command.env("LD_LIBRARY_PATH", prefix().join("lib"));
-    command
-}
-
-/// What a program needs to be built with the shared library.
-fn libraries() -> Vec<String> {
-    pkg_config(&["--cflags", "--libs"])
-}
-
-fn pkg_config(arguments: &[&str]) -> Vec<String> {
-    let mut command = Command::new(program("pkg-config"));
-    command
-        .env("PKG_CONFIG_PATH", prefix().join("lib/pkgconfig"))
-        .args(arguments)
-        .arg("wstrand");
-    output(&mut command)
-        .split_whitespace()
-        .map(str::to_owned)
-        .collect()
-}
-
-fn output(command: &mut Command) -> String {
-    let output = command.stdin(Stdio::null()).output().expect("it starts");
-    assert!(
-        output.status.success(),
-        "{command:?}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    String::from_utf8(output.stdout).expect("it says nothing but text")
-}
-
-/// A directory for what one test builds.
-fn scratch(name: &str) -> PathBuf {
-    let directory = Path::new(env!("CARGO_TARGET_TMPDIR"))
-        .join("c_api")
-        .join(name);
-    fs::create_dir_all(&directory).expect("target/ can be written to");
-    directory
-}
-
-/// For what has much to do, or to build.
-const LONG: Duration = Duration::from_secs(600);
