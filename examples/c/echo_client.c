@@ -81,6 +81,7 @@ int main(int argc, char **argv)
         return fail(error);
     subprotocol = wstrand_connection_subprotocol(connection);
     printf("open subprotocol=%s\n", subprotocol ? subprotocol : "");
+    fflush(stdout);
 
     code = echo(connection, &error);
     printf("closed %u %s\n", (unsigned)wstrand_connection_close_code(connection),

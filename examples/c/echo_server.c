@@ -72,7 +72,8 @@ static void speak_tls(wstrand_options *options, const char *chain_path, const ch
     size_t chain_size, key_size;
     char *chain = read_file(chain_path, &chain_size);
     char *key = read_file(key_path, &key_size);
-    wstrand_options_set_tls_identity(options, chain, chain_size, key, key_size); /* if they cannot be used, making the server says so */
+    /* If they cannot be used, making the server says so. */
+    wstrand_options_set_tls_identity(options, chain, chain_size, key, key_size);
     free(chain);
     free(key);
 }

@@ -33,7 +33,7 @@ static void errors(void)
     CHECK(wstrand_error_http_body(NULL, &size) == NULL);
     wstrand_error_free(NULL);
     for (code = -1; code <= 300; code++) {
-        const bool is_code = code >= WSTRAND_OK && code <= WSTRAND_TLS;
+        const bool is_code = code >= WSTRAND_OK && code <= WSTRAND_CANCELLED;
         CHECK(wstrand_strerror(code)[0] != '\0');
         CHECK((strcmp(wstrand_strerror(code), "unknown code") == 0) == !is_code);
     }
@@ -114,6 +114,125 @@ static void option_values(void)
                   WSTRAND_INVALID_ARGUMENT);
     wstrand_options_free(options);
     wstrand_options_free(NULL);
+}
+
+/* A new object each time, for what was refused is remembered. */
+#define CHECK_OPTION(name, ...)                                                                     \
+    do {                                                                                            \
+        wstrand_options *options = wstrand_options_new();                                           \
+        CHECK_INVALID(name(NULL, __VA_ARGS__));                                   \
+        CHECK_OK(name(options, __VA_ARGS__));                                     \
+        wstrand_options_free(options);                                                              \
+    } while (0)
+
+#define CHECK_NO_OPTION(wanted, name, ...)                                                          \
+    do {                                                                                            \
+        wstrand_options *options = wstrand_options_new();                                           \
+        wstrand_connection *connection;                                                             \
+        CHECK_INT(name(options, __VA_ARGS__), wanted);                            \
+        CHECK_REFUSED(wstrand_connect("ws://127.0.0.1:1/", options, NULL, &connection, &error), wanted); \
+        wstrand_options_free(options);                                                              \
+    } while (0)
+
+static void ways(const char *good)
+{
+    static const char *const proxies[] = {"", "nonsense", "ftp://127.0.0.1", "http://", "http://:1", bad, line_end};
+    static const char *const addresses[] = {"", "nonsense", "127.0.0.1:1", "127.0.0", "[::1]", bad, line_end};
+    wstrand_handler *handler = wstrand_handler_new(NULL, NULL);
+    wstrand_options *options = wstrand_options_new();
+    wstrand_connection *connection;
+    wstrand_server *server;
+    wstrand_cancel *cancel;
+    size_t i;
+
+    CHECK_OPTION(wstrand_options_set_tcp_nodelay, 0);
+    CHECK_OPTION(wstrand_options_set_tcp_keepalive, -1);
+    CHECK_OPTION(wstrand_options_set_max_redirects, SIZE_MAX);
+    CHECK_OPTION(wstrand_options_set_proxy, "http://me:secret@127.0.0.1:1");
+    CHECK_OPTION(wstrand_options_set_local_address, "::1");
+    CHECK_INVALID(wstrand_options_use_proxy_of_environment(NULL));
+    CHECK_OK(wstrand_options_use_proxy_of_environment(options));
+    CHECK_NO_OPTION(WSTRAND_INVALID_ARGUMENT, wstrand_options_set_proxy, NULL);
+    CHECK_NO_OPTION(WSTRAND_INVALID_ARGUMENT, wstrand_options_set_local_address, NULL);
+    CHECK_NO_OPTION(WSTRAND_INVALID_ARGUMENT, wstrand_options_set_cancel, NULL);
+    for (i = 0; i < sizeof proxies / sizeof *proxies; i++) {
+        CHECK_NO_OPTION(WSTRAND_INVALID_ARGUMENT, wstrand_options_set_proxy, proxies[i]);
+        CHECK_NO_OPTION(WSTRAND_INVALID_ARGUMENT, wstrand_options_set_local_address, addresses[i]);
+    }
+
+    CHECK_REFUSED(wstrand_cancel_new(NULL, &error), WSTRAND_INVALID_ARGUMENT);
+    REQUIRE(wstrand_cancel_new(&cancel, NULL) == WSTRAND_OK);
+    CHECK_INVALID(wstrand_options_set_cancel(NULL, cancel));
+    CHECK_OK(wstrand_options_set_cancel(options, cancel));
+    CHECK(!wstrand_cancel_is_triggered(cancel) && !wstrand_cancel_is_triggered(NULL));
+    wstrand_cancel_trigger(NULL);
+    wstrand_cancel_free(cancel);
+    wstrand_cancel_free(NULL);
+    wstrand_options_free(options);
+
+    CHECK_REFUSED(wstrand_connect_unix(NULL, good, NULL, NULL, &connection, &error), WSTRAND_INVALID_ARGUMENT);
+    CHECK(connection == NULL);
+    CHECK_INVALID(wstrand_connect_unix(bad, good, NULL, NULL, &connection, NULL));
+    CHECK_INVALID(wstrand_connect_unix("/", NULL, NULL, NULL, &connection, NULL));
+    CHECK_INVALID(wstrand_connect_unix("/", good, NULL, NULL, NULL, NULL));
+    CHECK_INT(wstrand_connect_unix("/", good, NULL, NULL, &connection, NULL), WSTRAND_IO);
+    CHECK_INT(wstrand_connect_unix("", good, NULL, NULL, &connection, NULL), WSTRAND_IO);
+    CHECK_REFUSED(wstrand_connect_over(-1, good, NULL, NULL, &connection, &error), WSTRAND_INVALID_ARGUMENT);
+    CHECK_INVALID(wstrand_connect_over(INT32_MIN, good, NULL, NULL, &connection, NULL));
+    CHECK_INVALID(wstrand_connect_over(INT32_MAX, good, NULL, NULL, &connection, NULL));
+    CHECK_REFUSED(wstrand_server_new_unix(NULL, NULL, handler, &server, &error), WSTRAND_INVALID_ARGUMENT);
+    CHECK(server == NULL);
+    CHECK_INVALID(wstrand_server_new_unix(bad, NULL, handler, &server, NULL));
+    CHECK_INVALID(wstrand_server_new_unix("/", NULL, NULL, &server, NULL));
+    CHECK_INVALID(wstrand_server_new_unix("/", NULL, handler, NULL, NULL));
+    CHECK_INT(wstrand_server_new_unix("/", NULL, handler, &server, NULL), WSTRAND_IO);
+    CHECK_REFUSED(wstrand_server_new_over(-1, NULL, handler, &server, &error), WSTRAND_INVALID_ARGUMENT);
+    CHECK_INVALID(wstrand_server_new_over(INT32_MAX, NULL, handler, &server, NULL));
+    wstrand_handler_free(handler);
+}
+
+static void tls(wstrand_server *plain)
+{
+    static const char pem[] = "-----BEGIN CERTIFICATE-----\nnonsense\n-----END CERTIFICATE-----\n";
+    static const char digest[33] = "";
+    wstrand_options *options = wstrand_options_new();
+    int version;
+
+    CHECK_OPTION(wstrand_options_set_tls_only_added_roots, 1);
+    CHECK_OPTION(wstrand_options_set_tls_sni, 0);
+    CHECK_OPTION(wstrand_options_set_tls_min_version, WSTRAND_TLS_1_3);
+    CHECK_OPTION(wstrand_options_add_tls_pin, digest, 32);
+    CHECK_OPTION(wstrand_options_danger_accept_invalid_certs, 1);
+    CHECK_OPTION(wstrand_options_danger_accept_invalid_hostnames, 1);
+    CHECK_INVALID(wstrand_options_add_tls_roots(NULL, pem, sizeof pem - 1));
+    CHECK_NO_OPTION(WSTRAND_TLS, wstrand_options_add_tls_roots, pem, sizeof pem - 1);
+    CHECK_NO_OPTION(WSTRAND_TLS, wstrand_options_add_tls_roots, NULL, 0);
+    CHECK_NO_OPTION(WSTRAND_INVALID_ARGUMENT, wstrand_options_add_tls_roots, NULL, 1);
+    CHECK_NO_OPTION(WSTRAND_INVALID_ARGUMENT, wstrand_options_add_tls_roots, pem, SIZE_MAX);
+    CHECK_INVALID(wstrand_options_set_tls_identity(NULL, pem, 1, pem, 1));
+    CHECK_NO_OPTION(WSTRAND_TLS, wstrand_options_set_tls_identity, pem, sizeof pem - 1, pem, sizeof pem - 1);
+    CHECK_NO_OPTION(WSTRAND_TLS, wstrand_options_set_tls_identity, NULL, 0, NULL, 0);
+    CHECK_NO_OPTION(WSTRAND_INVALID_ARGUMENT, wstrand_options_set_tls_identity, NULL, 1, pem, 1);
+    CHECK_NO_OPTION(WSTRAND_INVALID_ARGUMENT, wstrand_options_set_tls_identity, pem, 1, NULL, 1);
+    CHECK_INVALID(wstrand_options_set_tls_identity_pkcs12(NULL, pem, 1, ""));
+    CHECK_NO_OPTION(WSTRAND_TLS, wstrand_options_set_tls_identity_pkcs12, pem, sizeof pem, "secret");
+    CHECK_NO_OPTION(WSTRAND_TLS, wstrand_options_set_tls_identity_pkcs12, NULL, 0, NULL);
+    CHECK_NO_OPTION(WSTRAND_INVALID_ARGUMENT, wstrand_options_set_tls_identity_pkcs12, NULL, 1, "secret");
+    CHECK_NO_OPTION(WSTRAND_INVALID_ARGUMENT, wstrand_options_set_tls_identity_pkcs12, pem, sizeof pem, bad);
+    CHECK_NO_OPTION(WSTRAND_INVALID_ARGUMENT, wstrand_options_add_tls_pin, digest, 31);
+    CHECK_NO_OPTION(WSTRAND_INVALID_ARGUMENT, wstrand_options_add_tls_pin, digest, 33);
+    CHECK_NO_OPTION(WSTRAND_INVALID_ARGUMENT, wstrand_options_add_tls_pin, NULL, 0);
+    CHECK_NO_OPTION(WSTRAND_INVALID_ARGUMENT, wstrand_options_add_tls_pin, NULL, 32);
+    for (version = -1; version <= 800; version++)
+        if (version != WSTRAND_TLS_1_2 && version != WSTRAND_TLS_1_3)
+            CHECK_INVALID(wstrand_options_set_tls_min_version(options, version));
+    wstrand_options_free(options);
+
+    options = wstrand_options_new();
+    CHECK_REFUSED(wstrand_server_renew_tls(NULL, options, &error), WSTRAND_INVALID_ARGUMENT);
+    CHECK_INVALID(wstrand_server_renew_tls(plain, NULL, NULL));
+    CHECK_INVALID(wstrand_server_renew_tls(plain, options, NULL));
+    wstrand_options_free(options);
 }
 
 static void handlers(void)
@@ -415,6 +534,8 @@ int main(void)
     server = serve(handler, NULL, url);
     errors();
     option_values();
+    ways(url);
+    tls(server);
     handlers();
     connecting(url);
     no_connection();

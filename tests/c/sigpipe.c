@@ -1,5 +1,6 @@
-/* A peer that is gone: sending fails with a code, and SIGPIPE, at its default, does not end the process. */
-#include "check.h"
+/* A peer that is gone: sending fails with a code, and SIGPIPE, at its default, does not end the process. Over TLS if
+   there is a directory of certificates. */
+#include "certs.h"
 #include <signal.h>
 
 enum { SENDERS = 4 };
@@ -62,6 +63,14 @@ static void send_from_several_threads(wstrand_connection *connection)
         pthread_join(threads[i], NULL);
 }
 
+static wstrand_server *serve_either(wstrand_handler *handler, const wstrand_options *options, char url[URL_SIZE])
+{
+    wstrand_server *server = serve(handler, options, url);
+    if (certs != NULL)
+        secure_url(server, url);
+    return server;
+}
+
 int main(int argc, char **argv)
 {
     const int rounds = is_light(argc, argv) ? 3 : 30;
@@ -76,9 +85,14 @@ int main(int argc, char **argv)
     /* Whoever started this program may ignore it, and that is inherited. */
     signal(SIGPIPE, SIG_DFL);
 
+    if (argc > 1 && !is_light(argc, argv)) {
+        certs = argv[1];
+        identify(options, "server");
+        trust(options);
+    }
     wstrand_options_set_send_timeout_ms(options, 2000);
     wstrand_handler_set_on_message(handler, cut);
-    server = serve(handler, NULL, url);
+    server = serve_either(handler, options, url);
 
     /* Called back, and in pull style. */
     handler = wstrand_handler_new(NULL, NULL);
@@ -99,10 +113,9 @@ int main(int argc, char **argv)
     /* The client goes, and the server's end sends. */
     handler = wstrand_handler_new(NULL, NULL);
     wstrand_handler_set_on_open(handler, keep);
-    server = serve(handler, options, url);
-    wstrand_options_free(options);
+    server = serve_either(handler, options, url);
     for (i = 0; i < rounds; i++) {
-        connection = open_connection(url, NULL, NULL);
+        connection = open_connection(url, options, NULL);
         REQUIRE(counter_reaches(&accepted, i + 1));
         wstrand_connection_shutdown(connection);
         send_from_several_threads(kept);
@@ -110,6 +123,7 @@ int main(int argc, char **argv)
         wstrand_connection_free(connection);
     }
     end_server(server);
+    wstrand_options_free(options);
 
     REQUIRE(sigaction(SIGPIPE, NULL, &action) == 0);
     CHECK(action.sa_handler == SIG_DFL);

@@ -1,16 +1,21 @@
 /*
- * The C++ wrapper: what owns is moved, errors are thrown or told, callbacks may throw, both styles and a
- * server. Under -fno-exceptions only what is left then.
+ * The C++ wrapper: what owns is moved, errors are thrown or told, callbacks may throw, both styles, a server, and
+ * the ways to a peer. Under -fno-exceptions only what is left then. TLS if there is a directory of certificates,
+ * which tests/c/certs.h tells of.
  */
 #include <array>
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>
+#include <fstream>
 #include <future>
+#include <iterator>
 #include <string>
 #include <thread>
 #include <type_traits>
 #include <vector>
+#include <sys/socket.h>
+#include <unistd.h>
 #include <wstrand.hpp>
 
 #if WSTRAND_EXCEPTIONS
@@ -40,6 +45,8 @@ static_assert(!std::is_copy_constructible_v<wstrand::connection>);
 static_assert(!std::is_copy_assignable_v<wstrand::connection>);
 static_assert(!std::is_copy_constructible_v<wstrand::server>);
 static_assert(!std::is_copy_constructible_v<wstrand::options>);
+static_assert(!std::is_copy_constructible_v<wstrand::cancel>);
+static_assert(std::is_nothrow_move_constructible_v<wstrand::cancel>);
 static_assert(std::is_nothrow_move_constructible_v<wstrand::options>);
 static_assert(std::is_nothrow_copy_constructible_v<wstrand::error>); // as of what is thrown
 static_assert(std::is_base_of_v<std::exception, wstrand::error>);
@@ -54,6 +61,9 @@ static_assert(std::is_convertible_v<wstrand::message, wstrand::byte_view>);
 using wstrand::connection;
 using wstrand::error;
 static_assert(noexcept(wstrand::connect("", std::declval<error &>())));
+static_assert(noexcept(wstrand::connect_unix("", "", {}, std::declval<error &>())));
+static_assert(noexcept(wstrand::connect_over(-1, "", {}, std::declval<error &>())));
+static_assert(noexcept(wstrand::cancel(std::declval<error &>())));
 static_assert(noexcept(std::declval<connection &>().send("", std::declval<error &>())));
 static_assert(noexcept(std::declval<connection &>().receive(std::declval<error &>())));
 static_assert(noexcept(std::declval<connection &>().receive(std::declval<std::chrono::milliseconds>(), std::declval<error &>())));
@@ -333,6 +343,130 @@ static void serving()
     runner.join();
 }
 
+static wstrand::handler echoing()
+{
+    wstrand::handler handler;
+    handler.on_message = [](wstrand::connection_ref ws, const wstrand::message &message) {
+        error ignored;
+        ws.send(message, ignored);
+    };
+    return handler;
+}
+
+static void goes_and_comes_back(connection ws, const error &failure)
+{
+    error ignored;
+    if (!CHECK(ws && !failure))
+        std::fprintf(stderr, "%s\n", failure.what());
+    ws.send("there and back", ignored);
+    const wstrand::received got = ws.receive(patience, ignored);
+    CHECK(got && got->text() == "there and back");
+}
+
+static void ways(const std::string &url)
+{
+    error failure;
+    const std::string path = "/tmp/wstrand-wrapper-" + std::to_string(getpid());
+    wstrand::server server = wstrand::listen_unix(path, {}, echoing(), failure);
+    CHECK(!failure && server.port() == 0 && server.address().empty());
+    server.start(failure);
+    goes_and_comes_back(wstrand::connect_unix(path, "ws://localhost/", {}, failure), failure);
+    std::promise<void> opened;
+    wstrand::handler handler;
+    handler.on_open = [&](wstrand::connection_ref) { opened.set_value(); };
+    connection ws = wstrand::connect_unix(path, "ws://localhost/", {}, std::move(handler), failure);
+    opened.get_future().wait();
+    ws = {};
+    CHECK(server.stop(patience, failure) == 0);
+    unlink(path.c_str());
+    // A NUL inside cuts nothing short.
+    CHECK(!wstrand::listen_unix(std::string_view("a\0b", 3), {}, {}, failure));
+    CHECK(failure.code() == WSTRAND_INVALID_ARGUMENT);
+    CHECK(!wstrand::connect_unix(std::string_view("a\0b", 3), "ws://localhost/", {}, failure));
+    CHECK(failure.code() == WSTRAND_INVALID_ARGUMENT);
+
+    // A listening socket that the system has bound to whatever is free.
+    const int listener = socket(AF_INET, SOCK_STREAM, 0);
+    CHECK(listen(listener, 1) == 0);
+    server = wstrand::listen_over(listener, {}, echoing(), failure);
+    CHECK(!failure && server.port() != 0);
+    server.start(failure);
+    const std::string other = "ws://127.0.0.1:" + std::to_string(server.port());
+    goes_and_comes_back(wstrand::connect(other, failure), failure);
+    server.stop(patience, failure);
+    CHECK(!wstrand::listen_over(-1, {}, {}, failure) && failure.code() == WSTRAND_INVALID_ARGUMENT);
+    CHECK(!wstrand::connect_over(-1, "ws://localhost/", {}, failure));
+    CHECK(failure.code() == WSTRAND_INVALID_ARGUMENT);
+    CHECK(!wstrand::connect_over(-1, "ws://localhost/", {}, echoing(), failure) && failure);
+
+    wstrand::options options;
+    options.tcp_nodelay(false).tcp_keepalive(false).max_redirects(3).local_address("127.0.0.9");
+    options.tls_sni(false).tls_min_version(wstrand::tls_version::tls_1_3).tls_only_added_roots(false);
+    options.add_tls_pin(std::array<char, 32>()).danger_accept_invalid_certs(true);
+    options.danger_accept_invalid_hostnames(true);
+    ws = wstrand::connect(url, options, failure);
+    CHECK(!failure && ws.local_address().substr(0, 10) == "127.0.0.9:");
+    options.proxy("http://127.0.0.1:1");
+    CHECK(!wstrand::connect(url, options, failure) && failure.code() == WSTRAND_IO);
+    options.use_proxy_of_environment();
+    goes_and_comes_back(wstrand::connect(url, options, failure), failure);
+
+    const auto refused = [&](wstrand::options &setting, int code) {
+        error why;
+        CHECK(!wstrand::connect(url, setting, why) && why.code() == code);
+    };
+    refused(wstrand::options().add_tls_pin(std::array<char, 31>()), WSTRAND_INVALID_ARGUMENT);
+    refused(wstrand::options().add_tls_roots("nonsense"), WSTRAND_TLS);
+    refused(wstrand::options().tls_identity("nonsense", "too"), WSTRAND_TLS);
+    refused(wstrand::options().tls_identity_pkcs12(std::string("nonsense"), "secret"), WSTRAND_TLS);
+    refused(wstrand::options().proxy("nonsense"), WSTRAND_INVALID_ARGUMENT);
+    refused(wstrand::options().local_address("nonsense"), WSTRAND_INVALID_ARGUMENT);
+
+    wstrand::cancel cancel(failure);
+    CHECK(!failure && !cancel.is_triggered());
+    options.cancel(cancel);
+    std::thread other_thread([&] { cancel.trigger(); });
+    other_thread.join();
+    CHECK(cancel.is_triggered());
+    refused(options, WSTRAND_CANCELLED);
+}
+
+static std::string content(const std::string &path)
+{
+    std::ifstream file(path, std::ios::binary);
+    CHECK(file.is_open());
+    return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+}
+
+static void secure(const std::string &certs)
+{
+    error failure;
+    wstrand::options settings;
+    settings.tls_identity(content(certs + "/server.pem"), content(certs + "/server.key"));
+    wstrand::server server = wstrand::listen("0", settings, echoing(), failure);
+    CHECK(!failure);
+    server.start(failure);
+    const std::string url = "wss://localhost:" + std::to_string(server.port());
+    CHECK(!wstrand::connect(url, failure) && failure.code() == WSTRAND_TLS);
+    CHECK(failure.phase() == "TLS handshake");
+    wstrand::options trusting;
+    trusting.add_tls_roots(content(certs + "/ca.pem"));
+    goes_and_comes_back(wstrand::connect(url, trusting, failure), failure);
+    trusting.add_tls_pin(content(certs + "/other.sha256"));
+    CHECK(!wstrand::connect(url, trusting, failure) && failure.code() == WSTRAND_TLS);
+
+    wstrand::options renewed;
+    server.renew_tls(renewed, failure);
+    CHECK(failure.code() == WSTRAND_INVALID_ARGUMENT);
+    renewed.tls_identity_pkcs12(content(certs + "/other.p12"), "secret");
+    server.renew_tls(renewed, failure);
+    goes_and_comes_back(wstrand::connect(url, trusting, failure), failure);
+#if WSTRAND_EXCEPTIONS
+    server.renew_tls(settings);
+#endif
+    server.stop(patience, failure);
+}
+
 #if WSTRAND_EXCEPTIONS
 
 template <typename Thrown, typename Call>
@@ -371,6 +505,14 @@ static void throwing(const std::string &url)
     CHECK(ws.was_clean());
     CHECK(!thrown<error>([&] { ws.send("x"); }).empty());
     CHECK(!thrown<error>([] { wstrand::listen("nonsense", {}); }).empty());
+    CHECK(!thrown<error>([] { wstrand::listen_unix("/", {}, {}); }).empty());
+    CHECK(!thrown<error>([] { wstrand::listen_over(-1, {}, {}); }).empty());
+    CHECK(!thrown<error>([] { wstrand::connect_unix("/", "ws://localhost/"); }).empty());
+    CHECK(!thrown<error>([] { wstrand::connect_unix("/", "ws://localhost/", {}, wstrand::handler()); }).empty());
+    CHECK(!thrown<error>([] { wstrand::connect_over(-1, "ws://localhost/"); }).empty());
+    CHECK(!thrown<error>([] { wstrand::connect_over(-1, "ws://localhost/", {}, wstrand::handler()); }).empty());
+    CHECK(!thrown<error>([] { wstrand::server().renew_tls({}); }).empty());
+    CHECK(!wstrand::cancel().is_triggered());
     CHECK(!thrown<error>([] { connection().wait_closed(); }).empty());
 }
 
@@ -445,7 +587,7 @@ static void thrown_in_callbacks()
 
 #endif
 
-int main()
+int main(int argc, char **argv)
 {
     static_assert(WSTRAND_VERSION_MAJOR == 0);
     CHECK(!wstrand::version().empty());
@@ -458,6 +600,9 @@ int main()
     called_back(server.url);
     owning(server.url);
     serving();
+    ways(server.url);
+    if (argc > 1 && std::string(argv[1]) != "light")
+        secure(argv[1]);
 #if WSTRAND_EXCEPTIONS
     throwing(server.url);
     thrown_in_callbacks();
