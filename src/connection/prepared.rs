@@ -42,7 +42,12 @@ pub struct PreparedMessage {
 struct Inner {
     message: OwnedMessage,
     /// The frame for each way of compressing that was asked for.
-    frames: Mutex<Vec<(Option<Compression>, Arc<[u8]>)>>,
+    frames: Mutex<Vec<Prepared>>,
+}
+
+struct Prepared {
+    compression: Option<Compression>,
+    frame: Arc<[u8]>,
 }
 
 impl PreparedMessage {
@@ -96,8 +101,9 @@ impl PreparedMessage {
             .frames
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, frame)) = frames.iter().find(|(kind, _)| *kind == compression) {
-            return Ok(frame.clone());
+        let found = frames.iter().find(|made| made.compression == compression);
+        if let Some(made) = found {
+            return Ok(made.frame.clone());
         }
         let message = self.as_message();
         let mut frame = Vec::new();
@@ -111,7 +117,10 @@ impl PreparedMessage {
             )
             .map_err(encode_error)?;
         let frame: Arc<[u8]> = frame.into();
-        frames.push((compression, frame.clone()));
+        frames.push(Prepared {
+            compression,
+            frame: frame.clone(),
+        });
         Ok(frame)
     }
 }

@@ -488,7 +488,7 @@ mod compressed {
             ..LIMITS
         };
         for len in [max - 1, max, max + 1] {
-            let payload: Vec<u8> = (0..len as u32).map(|n| (n * n >> 3) as u8).collect();
+            let payload: Vec<u8> = (0..len as u32).map(|n| ((n * n) >> 3) as u8).collect();
             for compress in [true, false] {
                 for count in [1, 2, 50] {
                     let pieces: Vec<&[u8]> = payload.chunks(len.div_ceil(count)).collect();
