@@ -606,3 +606,37 @@ fn close_bounds_a_send_that_waits_for_room_by_its_own_deadline() {
         }
     });
 }
+
+#[test]
+fn queued_messages_wait_for_flush_or_for_64_kib_and_go_out_in_order() {
+    in_time(|| {
+        let mut pair = client(&patient());
+        let frame = 2 + 4 + 100; // header, masking key, payload
+        for n in 0..10u8 {
+            pair.ws.queue(&[n; 100]).unwrap();
+            assert_eq!(pair.ws.buffered_amount(), usize::from(n + 1) * frame);
+        }
+        pair.ws.flush().unwrap();
+        assert_eq!(pair.ws.buffered_amount(), 0);
+        for n in 0..10u8 {
+            assert_eq!(pair.raw.frame().payload, [n; 100]);
+        }
+        // Nobody flushes: what is over 64 KiB goes by itself, and what follows another way takes the rest along.
+        for n in 0..1000u32 {
+            pair.ws.queue(&[n as u8; 100]).unwrap();
+            assert!(pair.ws.buffered_amount() < 64 * 1024);
+        }
+        assert!(pair.ws.buffered_amount() > 0);
+        pair.ws.send_binary(b"behind").unwrap();
+        assert_eq!(pair.ws.buffered_amount(), 0);
+        for n in 0..1000u32 {
+            assert_eq!(pair.raw.frame().payload, [n as u8; 100]);
+        }
+        assert_eq!(pair.raw.frame().payload, b"behind");
+        // Close does not overtake them.
+        pair.ws.queue("last").unwrap();
+        pair.ws.close(1000, "").unwrap();
+        assert_eq!(pair.raw.frame().payload, b"last");
+        assert_eq!(pair.raw.frame().opcode, raw::CLOSE);
+    });
+}

@@ -31,6 +31,8 @@ use crate::{
 pub(super) enum Patience {
     /// Waits until its deadline.
     Wait,
+    /// Waits as well, but leaves the writing to a later call as long as little is waiting.
+    Gather,
     /// Gives up.
     Try,
 }
@@ -84,7 +86,7 @@ impl Shared {
         let len = outgoing.payload().len();
         let mut state = self.lock();
         state.check_open()?;
-        let is_large = len >= LARGE && patience == Patience::Wait;
+        let is_large = len >= LARGE && patience != Patience::Try;
         match outgoing {
             Outgoing::Message {
                 opcode,
@@ -122,12 +124,14 @@ impl Shared {
             state = self.wait_until(state, self.send_deadline(), false, may_go)?;
         }
         state.encode(outgoing)?;
+        let is_gathering = state.pending.len() < GATHERED
+            && (patience == Patience::Gather || self.is_between_callbacks(&state));
         // A sender that has waited for the role is about to have it, and writes this too.
-        if state.is_writing || state.role_waiters > 0 || self.is_gathering(&state) {
+        if state.is_writing || state.role_waiters > 0 || is_gathering {
             return Ok(());
         }
         let wait = match patience {
-            Patience::Wait => self.send_deadline(),
+            Patience::Wait | Patience::Gather => self.send_deadline(),
             Patience::Try => Wait::Never,
         };
         self.write_out(state, wait)
@@ -183,9 +187,8 @@ impl Shared {
 
     /// Whether what was just appended may wait for the end of the batch that is being received: this is
     /// the callbacks' thread, and it will come back to the receiver, which flushes before it reads.
-    fn is_gathering(&self, state: &State) -> bool {
+    fn is_between_callbacks(&self, state: &State) -> bool {
         self.more_is_waiting.load(Ordering::Relaxed)
-            && state.pending.len() < GATHERED
             && state.callback_thread == Some(thread::current().id())
     }
 

@@ -93,6 +93,28 @@ impl Sender {
         self.send_message(message.into(), false, Patience::Wait)
     }
 
+    /// Sends a message with those that follow: it waits until 64 KiB have gathered, [`Self::flush`] is called, or
+    /// something is sent otherwise. A burst of short messages takes one system call instead of one each.
+    ///
+    /// The end of a burst needs a `flush`; without it the messages may lie until the receiver reads again. Blocks
+    /// as [`Self::send_text`] where it writes.
+    ///
+    /// ```no_run
+    /// # let ws = wstrand::connect("ws://127.0.0.1:9001/")?;
+    /// for tick in ["1.0843", "1.0844", "1.0841"] {
+    ///     ws.queue(tick)?;
+    /// }
+    /// ws.flush()?;
+    /// # Ok::<(), wstrand::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::send_text`].
+    pub fn queue<'a>(&self, message: impl Into<Message<'a>>) -> Result<()> {
+        self.send_message(message.into(), true, Patience::Gather)
+    }
+
     /// Sends a message that is prepared for many connections. As [`Self::send`].
     ///
     /// # Errors
@@ -163,7 +185,7 @@ impl Sender {
         self.shared.send(Outgoing::Ping(payload), Patience::Wait)
     }
 
-    /// Sends now what a callback has gathered. See [`Self::send_text`].
+    /// Sends now what [`Self::queue`] or a callback has gathered. See [`Self::send_text`].
     ///
     /// # Errors
     ///

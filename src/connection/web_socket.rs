@@ -156,6 +156,15 @@ impl WebSocket {
         self.sender.send_uncompressed(message)
     }
 
+    /// Sends a message with those that follow. See [`Sender::queue`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Sender::send_text`].
+    pub fn queue<'a>(&self, message: impl Into<Message<'a>>) -> Result<()> {
+        self.sender.queue(message)
+    }
+
     /// Sends a message if that needs no waiting. See [`Sender::try_send`].
     ///
     /// # Errors
@@ -197,7 +206,7 @@ impl WebSocket {
         self.sender.shutdown();
     }
 
-    /// Sends now what a callback has gathered. See [`Sender::flush`].
+    /// Sends now what was queued, or a callback has gathered. See [`Sender::flush`].
     ///
     /// # Errors
     ///
