@@ -1,7 +1,7 @@
 PREFIX ?= /usr/local
 export DESTDIR
 
-.PHONY: all demo test test-slow bench install clean
+.PHONY: all demo test test-slow bench bench-quick bench-micro install clean
 
 # The Rust library, the C library (libwstrand.so and libwstrand.a) and include/wstrand.h.
 all:
@@ -22,8 +22,21 @@ test-slow:
 	tests/setup.sh test
 	tests/run.sh slow
 
+# Our servers and clients beside others' and beside the least that is possible, into docs/performance: 25 minutes.
 bench:
-	benches/run.sh
+	tests/setup.sh bench
+	benches/build.sh
+	benches/run.py
+
+# Ours, the least that is possible and one other, into target/bench: two minutes.
+bench-quick:
+	tests/setup.sh bench
+	benches/build.sh
+	benches/run.py --quick
+
+# Masking, headers, UTF-8, and whole messages, without sockets.
+bench-micro:
+	cargo bench --locked --manifest-path benches/micro/Cargo.toml --target-dir target/bench/micro
 
 install:
 	ffi/install.sh "$(PREFIX)"

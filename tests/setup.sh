@@ -1,13 +1,13 @@
 #!/bin/sh
-# Gets what `make demo` or `make test` needs: tests/setup.sh demo|test
+# Gets what `make demo`, `make test` or `make bench` needs: tests/setup.sh demo|test|bench
 # Missing Debian packages come through apt-get; the third-party WebSocket peers, pinned, go into target/peers.
 # What is there already is left alone, so a second run ends at once.
 set -eu
 what=${1:-}
 case $what in
-demo | test) ;;
+demo | test | bench) ;;
 *)
-    echo "usage: tests/setup.sh demo|test" >&2
+    echo "usage: tests/setup.sh demo|test|bench" >&2
     exit 2
     ;;
 esac
@@ -56,7 +56,9 @@ fi
 # Each word: the command that shows that the package is there, a colon, the package.
 wanted="cc:gcc make:make pkg-config:pkg-config python3:python3 openssl:openssl"
 if [ "$what" = test ]; then
-    wanted="$wanted tinyproxy:tinyproxy-bin microsocks:microsocks git:git g++:g++ readelf:binutils cmake:cmake valgrind:valgrind chromium:chromium node:nodejs"
+    wanted="$wanted tinyproxy:tinyproxy-bin microsocks:microsocks git:git g++:g++ readelf:binutils cmake:cmake valgrind:valgrind strace:strace chromium:chromium node:nodejs"
+elif [ "$what" = bench ]; then
+    wanted="$wanted g++:g++ strace:strace node:nodejs"
 fi
 missing=
 for pair in $wanted; do
@@ -64,15 +66,20 @@ for pair in $wanted; do
 done
 # What TLS is built with has no command.
 pkg-config --exists openssl 2>/dev/null || missing="$missing libssl-dev"
+if [ "$what" = bench ]; then
+    # Nor have the load generator's compression and the header files of a peer.
+    pkg-config --exists zlib 2>/dev/null || missing="$missing zlib1g-dev"
+    echo '#include <boost/beast.hpp>' | c++ -E -x c++ - >/dev/null 2>&1 || missing="$missing libboost-dev"
+fi
 if [ -n "$missing" ] && [ "$(id -u)" -ne 0 ]; then
     # Whoever has to install by hand is told of everything at once.
     [ "$what" = demo ] || have npm || missing="$missing npm"
-    [ "$what" = demo ] || have nginx || missing="$missing nginx-light"
+    [ "$what" != test ] || have nginx || missing="$missing nginx-light"
     python3 -c 'import ensurepip' 2>/dev/null || missing="$missing python3-venv"
 fi
 # shellcheck disable=SC2086 # a list of words
 [ -z "$missing" ] || apt_install $missing
-if [ "$what" = test ] && ! have npm; then
+if [ "$what" != demo ] && ! have npm; then
     apt_install npm # after nodejs, which in some packagings brings npm along
 fi
 # The tests run nginx by themselves. Debian would start it as a service of the machine's; nothing but the installation
