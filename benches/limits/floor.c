@@ -70,23 +70,30 @@ static uint32_t rotated(uint32_t key, size_t by)
     return by == 0 ? key : key >> by | key << (32 - by);
 }
 
-/* Moves and unmasks; `to` is not behind `from`, and they may overlap. Cloned so that the loader picks what the processor has;
- * -O3 makes vector instructions of the inner loop. */
+typedef uint8_t vector __attribute__((vector_size(32), aligned(1), may_alias));
+
+/* Moves and unmasks; `to` is not behind `from`, and they may overlap. Vectors are written out, because the compiler makes
+ * detours over memory of a loop over bytes; the loader picks the clone that the processor can run. */
 #ifdef __x86_64__
 __attribute__((target_clones("avx2", "default")))
 #endif
 static void unmask(uint8_t *to, const uint8_t *from, size_t length, uint32_t key)
 {
-    enum { BLOCK = 128 };
-    uint8_t pattern[BLOCK], block[BLOCK];
-    for (int i = 0; i < BLOCK; i += 4)
+    uint8_t pattern[sizeof(vector)];
+    for (size_t i = 0; i < sizeof pattern; i += sizeof key)
         memcpy(pattern + i, &key, sizeof key);
+    const vector mask = *(const vector *)pattern;
     size_t at = 0;
-    for (; at + BLOCK <= length; at += BLOCK) {
-        memcpy(block, from + at, BLOCK);
-        for (int i = 0; i < BLOCK; i++)
-            block[i] ^= pattern[i];
-        memcpy(to + at, block, BLOCK);
+    for (; at + 2 * sizeof mask <= length; at += 2 * sizeof mask) {
+        vector first = *(const vector *)(from + at), second = *(const vector *)(from + at + sizeof mask);
+        *(vector *)(to + at) = first ^ mask;
+        *(vector *)(to + at + sizeof mask) = second ^ mask;
+    }
+    for (; at + sizeof key <= length; at += sizeof key) {
+        uint32_t word;
+        memcpy(&word, from + at, sizeof word);
+        word ^= key;
+        memcpy(to + at, &word, sizeof word);
     }
     for (size_t i = 0; at < length; at++, i++)
         to[at] = from[at] ^ pattern[i];
