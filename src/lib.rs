@@ -69,6 +69,9 @@ mod client;
 mod connection;
 mod error;
 mod handshake;
+#[cfg(feature = "_internals")]
+#[doc(hidden)]
+pub mod internals;
 mod message;
 mod net;
 mod options;

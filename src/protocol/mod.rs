@@ -10,7 +10,7 @@ pub(crate) mod deflate;
 pub(crate) mod encoder;
 mod error;
 pub(crate) mod frame;
-mod mask;
+pub(crate) mod mask;
 pub(crate) mod utf8;
 
 pub(crate) use close::CloseFrame;

@@ -1,0 +1,344 @@
+//! What a message costs where noise cannot blur it: allocations, memory and system calls.
+
+mod common;
+#[path = "common/raw.rs"]
+mod raw;
+#[path = "common/scratch.rs"]
+mod scratch;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use raw::{BINARY, Raw, alone, in_time};
+use scratch::Scratch;
+use wstrand::{Handler, Message, Sender, Server, ServerHandle, WebSocket};
+
+/// The system's allocator, which also counts: for each thread by itself, so that no other test is in the figures.
+struct Counting;
+
+thread_local! {
+    /// Allocations that this thread has made.
+    static MADE: Cell<u64> = const { Cell::new(0) };
+    /// Bytes that this thread has allocated, less those that it has freed.
+    static HELD: Cell<i64> = const { Cell::new(0) };
+}
+
+/// As `HELD`, of all threads.
+static HELD_BY_ALL: AtomicI64 = AtomicI64::new(0);
+
+fn count(made: u64, bytes: i64) {
+    MADE.set(MADE.get() + made);
+    HELD.set(HELD.get() + bytes);
+    HELD_BY_ALL.fetch_add(bytes, Ordering::Relaxed);
+}
+
+// SAFETY: every call goes to the system's allocator as it came; counting does not allocate, because the counters are
+// constant-initialised and need no destructor.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count(1, layout.size() as i64);
+        // SAFETY: the caller keeps the contract of `GlobalAlloc::alloc`.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        count(0, -(layout.size() as i64));
+        // SAFETY: `memory` came from `System` through this allocator, with this layout.
+        unsafe { System.dealloc(memory, layout) }
+    }
+
+    unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count(1, size as i64 - layout.size() as i64);
+        // SAFETY: `memory` came from `System` through this allocator, with this layout.
+        unsafe { System.realloc(memory, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// An echo server within this process.
+struct Echo {
+    addr: SocketAddr,
+    /// What the connection's thread had allocated when its last message came.
+    made: Arc<AtomicU64>,
+    handle: ServerHandle,
+    thread: thread::JoinHandle<()>,
+}
+
+type Style = fn(WebSocket, &AtomicU64);
+
+impl Echo {
+    fn start(style: Style) -> Self {
+        let server = Server::bind("127.0.0.1:0").expect("a free port");
+        let addr = server.local_addr().expect("an Internet address");
+        let handle = server.handle();
+        let made = Arc::new(AtomicU64::new(0));
+        let noted = made.clone();
+        let thread = thread::spawn(move || {
+            server
+                .run(move |ws| style(ws, &noted))
+                .expect("it is stopped");
+        });
+        Self {
+            addr,
+            made,
+            handle,
+            thread,
+        }
+    }
+
+    fn url(&self) -> String {
+        format!("ws://{}/", self.addr)
+    }
+
+    fn stop(self) {
+        self.handle.stop(Duration::from_secs(5));
+        self.thread.join().expect("the server does not panic");
+    }
+}
+
+fn echo_in_callbacks(ws: WebSocket, made: &AtomicU64) {
+    ws.run(|sender: &Sender, message: Message<'_>| {
+        made.store(MADE.get(), Ordering::SeqCst);
+        sender.send(message).expect("the client reads");
+    });
+}
+
+fn echo_by_pulling(ws: WebSocket, made: &AtomicU64) {
+    let (sender, mut receiver) = ws.split();
+    while let Some(message) = receiver.receive().expect("the client is well") {
+        made.store(MADE.get(), Ordering::SeqCst);
+        sender.send(message).expect("the client reads");
+    }
+}
+
+/// What both ends had allocated when the echo of a message arrived.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Made {
+    client: u64,
+    server: u64,
+}
+
+impl Made {
+    fn now(server: &AtomicU64) -> Self {
+        Self {
+            client: MADE.get(),
+            server: server.load(Ordering::SeqCst),
+        }
+    }
+}
+
+/// Until here buffers may grow to their size.
+const WARM_UP: u32 = 200;
+/// Long enough for whatever is done only now and then.
+const MESSAGES: u32 = 2000;
+const SIZES: [usize; 3] = [20, 1024, 16 * 1024];
+
+fn allocates_nothing_pulling(style: Style) {
+    for size in SIZES {
+        let server = Echo::start(style);
+        let mut ws = wstrand::connect(&server.url()).expect("it listens");
+        let payload = vec![7; size];
+        let mut steady = None;
+        for sent in 0..MESSAGES {
+            ws.send_binary(&payload).expect("the server reads");
+            let echo = ws.receive().expect("the server is well");
+            assert_eq!(echo.map(|echo| echo.as_bytes().len()), Some(size));
+            if sent == WARM_UP {
+                steady = Some(Made::now(&server.made));
+            }
+        }
+        assert_eq!(Some(Made::now(&server.made)), steady, "{size} bytes");
+        drop(ws);
+        server.stop();
+    }
+}
+
+/// A client that sends each echo again.
+struct Again {
+    made: Arc<AtomicU64>,
+    received: u32,
+    steady: Option<Made>,
+}
+
+impl Handler for Again {
+    fn on_message(&mut self, sender: &Sender, message: Message<'_>) {
+        self.received += 1;
+        if self.received == WARM_UP {
+            self.steady = Some(Made::now(&self.made));
+        }
+        if self.received < MESSAGES {
+            return sender.send(message).expect("the server reads");
+        }
+        assert_eq!(Some(Made::now(&self.made)), self.steady);
+        sender.close(1000, "").expect("it is open");
+    }
+}
+
+#[test]
+fn an_echo_in_callbacks_allocates_nothing_on_either_side() {
+    in_time(|| allocates_nothing_pulling(echo_in_callbacks));
+}
+
+#[test]
+fn an_echo_by_pulling_allocates_nothing_on_either_side() {
+    in_time(|| allocates_nothing_pulling(echo_by_pulling));
+}
+
+#[test]
+fn a_client_in_callbacks_allocates_nothing() {
+    in_time(|| {
+        for size in SIZES {
+            let server = Echo::start(echo_in_callbacks);
+            let ws = wstrand::connect(&server.url()).expect("it listens");
+            ws.send_binary(&vec![7; size]).expect("the server reads");
+            let info = ws.run(Again {
+                made: server.made.clone(),
+                received: 0,
+                steady: None,
+            });
+            assert_eq!(info.code, 1000, "{size} bytes");
+            server.stop();
+        }
+    });
+}
+
+/// What an idle connection of a server may hold on the heap: its buffer is 4 KiB of this.
+const IDLE_BYTES: i64 = 8 * 1024;
+
+#[test]
+fn an_idle_connection_of_a_server_holds_little_on_the_heap() {
+    alone(
+        "an_idle_connection_of_a_server_holds_little_on_the_heap",
+        || {
+            const CONNECTIONS: i64 = 100;
+            // The clients are this thread's.
+            let held_by_server = || HELD_BY_ALL.load(Ordering::SeqCst) - HELD.get();
+            let echoes = |client: &mut Raw| {
+                client.send(BINARY, [7; 20]);
+                client.frame().is(BINARY, [7; 20]);
+            };
+            let server = Echo::start(echo_in_callbacks);
+            // What there is only once is not a connection's.
+            echoes(&mut Raw::open(server.addr));
+            let before = held_by_server();
+            let clients: Vec<_> = (0..CONNECTIONS)
+                .map(|_| {
+                    let mut client = Raw::open(server.addr);
+                    echoes(&mut client);
+                    client
+                })
+                .collect();
+            let each = (held_by_server() - before) / CONNECTIONS;
+            assert!(
+                (1024..=IDLE_BYTES).contains(&each),
+                "{each} bytes a connection"
+            );
+            drop(clients);
+            server.stop();
+        },
+    );
+}
+
+/// The system calls that the example server makes during a conversation, and before and after it.
+fn calls_during(example: &Path, conversation: impl FnOnce(SocketAddr)) -> BTreeMap<String, u64> {
+    let scratch = Scratch::new();
+    let counts = scratch.path("counts");
+    // As the server's grandchild, so that the signal that stops the server goes to the server.
+    let mut strace = Command::new(common::program("strace"));
+    strace.args(["-D", "-f", "-c", "-o"]).arg(&counts);
+    strace.arg(example).arg("0");
+    let server = common::Server::start(&mut strace);
+    let addr = server
+        .url
+        .trim_start_matches("ws://")
+        .trim_end_matches('/')
+        .parse()
+        .expect("an address");
+    conversation(addr);
+    server.stop();
+    let table = fs::read_to_string(&counts).expect("strace has written");
+    let calls: BTreeMap<_, _> = table
+        .lines()
+        .filter_map(|line| {
+            let words: Vec<_> = line.split_whitespace().collect();
+            let (name, count) = (*words.last()?, words.get(3)?.parse().ok()?);
+            (name != "total").then(|| (name.to_owned(), count))
+        })
+        .collect();
+    assert!(calls.contains_key("recvfrom"), "{table}");
+    calls
+}
+
+/// Demands that a message costs at most `most` system calls: what a longer conversation makes more than a shorter one.
+fn costs_at_most(
+    most: f64,
+    messages_a_turn: u32,
+    turns: u32,
+    conversation: impl Fn(SocketAddr, u32) + Send + 'static,
+) {
+    const WARM_UP: u32 = 10;
+    // That the threads of two runs do not meet in quite the same way.
+    const CHANCE: f64 = 10.0;
+    // Perhaps it has yet to be built, which takes minutes.
+    let example = common::release_example("echo_server");
+    in_time(move || {
+        let short = calls_during(&example, |addr| conversation(addr, WARM_UP));
+        let long = calls_during(&example, |addr| conversation(addr, WARM_UP + turns));
+        let sum = |calls: &BTreeMap<_, u64>| calls.values().sum::<u64>() as f64;
+        let messages = f64::from(turns * messages_a_turn);
+        let cost = (sum(&long) - sum(&short) - CHANCE) / messages;
+        assert!(
+            cost <= most,
+            "{cost} system calls a message:\n{short:?}\n{long:?}"
+        );
+    });
+}
+
+/// Turns of `connections`, each of which sends `in_flight` messages at once and then reads their echoes.
+fn turns(connections: usize, size: usize, in_flight: usize) -> impl Fn(SocketAddr, u32) {
+    move |addr, turns| {
+        let mut clients: Vec<_> = (0..connections).map(|_| Raw::open(addr)).collect();
+        for _ in 0..turns {
+            for client in &mut clients {
+                let frames = client.bytes(BINARY, vec![7; size]).repeat(in_flight);
+                client.write(&frames);
+            }
+            for client in &mut clients {
+                for _ in 0..in_flight {
+                    assert_eq!(client.frame().payload.len(), size);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_small_message_costs_one_read_and_one_write() {
+    costs_at_most(2.0, 1, 2000, turns(1, 20, 1));
+}
+
+#[test]
+fn a_message_of_16_kib_costs_one_read_and_one_write() {
+    costs_at_most(2.0, 1, 2000, turns(1, 16 * 1024, 1));
+}
+
+#[test]
+fn sixty_four_small_messages_together_cost_one_read_and_one_write() {
+    costs_at_most(0.04, 64, 200, turns(1, 20, 64));
+}
+
+#[test]
+fn sixteen_messages_of_1_kib_together_cost_few_reads_and_writes_on_each_of_100_connections() {
+    costs_at_most(0.3, 100 * 16, 20, turns(100, 1024, 16));
+}
