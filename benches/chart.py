@@ -7,7 +7,7 @@ import math
 from xml.sax.saxutils import escape
 
 WIDTH = 400
-LEFT, RIGHT = 14, 20
+LEFT, RIGHT = 18, 20
 ROW = 38
 # What is drawn last lies on top: ours.
 SHAPES = {
@@ -62,7 +62,7 @@ def legend(names, y):
     parts = []
     x = LEFT + 6
     for name in names:
-        width = 22 + 6.6 * len(name)
+        width = 30 + 6.6 * len(name)
         if x + width > WIDTH:
             x = LEFT + 6
             y += 20

@@ -168,8 +168,8 @@ def markdown(data):
         "# Measured",
         f"{data['date']}, by `{data['command']}` ({data['minutes']} minutes, {rounds}); `make bench` does the same.",
         f"Machine: {machine()}, load average {data['load'][0]:.1f}. {versions()}.",
-        "The generator, the server and nothing else run, over the loopback interface, and every server bears a load right "
-        "after the other, in several rounds. Figures are medians. What counts is the CPU time a message and its ratio to the "
+        "Over the loopback interface; every server bears a load right after the other, in several rounds. Figures are medians; "
+        "the load average tells what else the machine was doing. What counts is the CPU time a message and its ratio to the "
         "*floor* of the same round: the least that an echo with blocking sockets and a thread a connection can cost, in "
         "C without any checks (`benches/limits/floor.c`). Messages a second depend on what else the machine does; "
         "figures of another day or machine cannot be compared.",

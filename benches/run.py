@@ -278,12 +278,15 @@ def main():
     parser.add_argument("--out", type=pathlib.Path, help="target/bench for --quick, else docs/performance")
     arguments = parser.parse_args()
     out = arguments.out or (BUILT if arguments.quick else TOP / "docs/performance")
+    # What was asked for, but not where to write it: that is nobody's business.
+    words = ["--quick"] if arguments.quick else []
+    words += [f"--{key} {value}" for key in ("rounds", "seconds", "loads", "servers") if (value := getattr(arguments, key))]
     began = time.monotonic()
     run = Run(arguments)
     run.all()
     data = {
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "command": shlex.join(["benches/run.py", *sys.argv[1:]]),
+        "command": " ".join(["benches/run.py", *words]),
         "minutes": round((time.monotonic() - began) / 60, 1),
         "rounds": run.rounds,
         "seconds": run.seconds,
