@@ -22,13 +22,13 @@ pub fn extend_masked(out: &mut Vec<u8>, payload: &[u8], key: [u8; 4]) {
 
 /// Reads the header of a client's frame; its length and the payload's, if it is whole and well formed.
 pub fn parse_header(bytes: &[u8]) -> Option<(usize, u64)> {
-    let (header, len) = FrameHeader::parse(bytes, Role::Client).ok()??;
+    let (header, len) = FrameHeader::parse(bytes, Role::Client, false).ok()??;
     Some((len, header.payload_len))
 }
 
 /// Makes the header of a client's binary message, and returns its length.
 pub fn make_header(payload_len: usize, key: [u8; 4]) -> usize {
-    let header = HeaderBytes::new(Opcode::Binary, true, payload_len, Some(key));
+    let header = HeaderBytes::new(Opcode::Binary, true, false, payload_len, Some(key));
     header.as_ref().len()
 }
 
@@ -55,7 +55,7 @@ impl Default for Decoder {
             max_message_bytes: 64 << 20,
             max_fragments: u32::MAX,
         };
-        Self(protocol::Decoder::new(Role::Client, limits, Vec::new()))
+        Self(protocol::Decoder::new(Role::Client, limits, None, Vec::new()))
     }
 }
 
@@ -96,12 +96,12 @@ pub struct Encoder(protocol::Encoder);
 impl Encoder {
     /// A client's, which masks.
     pub fn client() -> Self {
-        Self(protocol::Encoder::new(Role::Client))
+        Self(protocol::Encoder::new(Role::Client, None))
     }
 
     /// A server's.
     pub fn server() -> Self {
-        Self(protocol::Encoder::new(Role::Server))
+        Self(protocol::Encoder::new(Role::Server, None))
     }
 
     /// Appends a message in one frame.
