@@ -55,7 +55,12 @@ impl Default for Decoder {
             max_message_bytes: 64 << 20,
             max_fragments: u32::MAX,
         };
-        Self(protocol::Decoder::new(Role::Client, limits, None, Vec::new()))
+        Self(protocol::Decoder::new(
+            Role::Client,
+            limits,
+            None,
+            Vec::new(),
+        ))
     }
 }
 

@@ -342,3 +342,27 @@ fn sixty_four_small_messages_together_cost_one_read_and_one_write() {
 fn sixteen_messages_of_1_kib_together_cost_few_reads_and_writes_on_each_of_100_connections() {
     costs_at_most(0.3, 100 * 16, 20, turns(100, 1024, 16));
 }
+
+/// Turns that each end inside a message, as reads do under a steady load.
+fn turns_that_end_inside_a_message(size: usize, in_flight: usize) -> impl Fn(SocketAddr, u32) {
+    move |addr, turns| {
+        let mut client = Raw::open(addr);
+        let frame = client.bytes(BINARY, vec![7; size]);
+        let frames = frame.repeat(in_flight);
+        let (first, rest) = frame.split_at(frame.len() / 2);
+        client.write(first);
+        for _ in 0..turns {
+            client.write(&[rest, &frames[frame.len()..], first].concat());
+            for _ in 0..in_flight {
+                assert_eq!(client.frame().payload.len(), size);
+            }
+        }
+        client.write(rest);
+        client.frame();
+    }
+}
+
+#[test]
+fn messages_of_1_kib_cost_few_reads_and_writes_also_where_reads_end_inside_them() {
+    costs_at_most(0.3, 16, 200, turns_that_end_inside_a_message(1024, 16));
+}

@@ -231,16 +231,19 @@ impl Decoder {
             }
         }
         let step = self.sizing.step;
-        let (wanted, enough) = match &self.frame {
+        let rest = self.frame.as_ref().map_or(0, |frame| frame.remaining);
+        let rest = usize::try_from(rest).unwrap_or(usize::MAX);
+        let rest = rest.saturating_add(BEHIND_FRAME);
+        let (wanted, enough) = if rest > step {
             // The rest of the frame in one read if it may be, with room for what follows it; but no more
             // than was received already, so that a declared length costs the peer its bytes.
-            Some(frame) => {
-                let rest = usize::try_from(frame.remaining).unwrap_or(usize::MAX);
-                let wanted = rest.saturating_add(BEHIND_FRAME).min(held.max(step));
-                (wanted, wanted.min(step))
-            }
-            None if self.buffer.capacity() < step => (step, step),
-            None => (step.max(held), ENOUGH),
+            let wanted = rest.min(held.max(step));
+            (wanted, wanted.min(step))
+        } else if self.buffer.capacity() < step {
+            // Also inside a small frame: under a steady load reads hardly ever end between two.
+            (step, step)
+        } else {
+            (step.max(held), rest)
         };
         if self.spare() < enough {
             self.compact(message_range);
@@ -479,10 +482,7 @@ const SMALLEST_STEP: usize = 4 * 1024;
 /// many: Linux moves about this much a wake-up).
 const LARGEST_STEP: usize = 64 * 1024;
 
-/// Room that makes another read worthwhile without moving what is held.
-const ENOUGH: usize = 1024;
-
-/// Room behind a large frame, for the header of the next one and a small message.
+/// Room behind a frame, for the header of the next one and a small message; less is not worth a read.
 const BEHIND_FRAME: usize = 1024;
 
 /// A buffer that grew beyond this for one message is not kept for the next.
