@@ -1,7 +1,5 @@
 //! Push: the connection's own thread receives, and calls back.
 
-use std::thread;
-
 use crate::{
     CloseInfo, Error, Message, Receiver, Sender, connection::receiver::Progress, net::socket::Wait,
 };
@@ -55,9 +53,7 @@ pub(super) fn run(receiver: Receiver, mut handler: impl Handler) -> CloseInfo {
     let sender = receiver.sender();
     // Closes the connection if the handler panics.
     let mut receiver = receiver;
-    sender
-        .shared()
-        .set_callback_thread(Some(thread::current().id()));
+    let calling_back = sender.shared().call_back_here();
     handler.on_open(&sender);
     let inbound = receiver.inbound();
     loop {
@@ -84,7 +80,7 @@ pub(super) fn run(receiver: Receiver, mut handler: impl Handler) -> CloseInfo {
         }
     }
     let close = inbound.run_out();
-    sender.shared().set_callback_thread(None);
+    drop(calling_back);
     handler.on_close(&sender, &close);
     close
 }

@@ -125,7 +125,7 @@ impl Shared {
         }
         state.encode(outgoing)?;
         let is_gathering = state.pending.len() < GATHERED
-            && (patience == Patience::Gather || self.is_between_callbacks(&state));
+            && (patience == Patience::Gather || self.is_between_callbacks());
         // A sender that has waited for the role is about to have it, and writes this too.
         if state.is_writing || state.role_waiters > 0 || is_gathering {
             return Ok(());
@@ -187,9 +187,8 @@ impl Shared {
 
     /// Whether what was just appended may wait for the end of the batch that is being received: this is
     /// the callbacks' thread, and it will come back to the receiver, which flushes before it reads.
-    fn is_between_callbacks(&self, state: &State) -> bool {
-        self.more_is_waiting.load(Ordering::Relaxed)
-            && state.callback_thread == Some(thread::current().id())
+    fn is_between_callbacks(&self) -> bool {
+        self.more_is_waiting.load(Ordering::Relaxed) && self.calls_back_here()
     }
 
     /// Waits until `ready` holds, or the connection is not open any more, or the deadline has passed.

@@ -316,7 +316,7 @@ impl Inbound {
 
     /// Says whether the next [`Self::advance`] will find something without reading, so that senders on
     /// this thread gather until then.
-    pub(super) fn note_more(&self) {
+    pub(super) fn note_more(&mut self) {
         let more = matches!(self.reader.stage, Stage::Open) && self.decoder.frame_is_waiting();
         self.reader
             .shared

@@ -1,12 +1,13 @@
 //! What a connection's threads share.
 
 use std::{
+    cell::Cell,
     net::SocketAddr,
+    ptr,
     sync::{
         Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
         atomic::{AtomicBool, Ordering},
     },
-    thread::ThreadId,
     time::Instant,
 };
 
@@ -88,8 +89,6 @@ pub(super) struct State {
     pub(super) ended: Option<Arc<CloseInfo>>,
     /// Gone when the connection has ended, so that the descriptor does not outlive it.
     pub(super) socket: Option<Arc<Stream>>,
-    /// The thread that runs the user's callbacks, if one does.
-    pub(super) callback_thread: Option<ThreadId>,
 }
 
 /// Bytes of which the first `sent` are gone.
@@ -184,7 +183,6 @@ impl Shared {
                 failure: None,
                 ended: None,
                 socket: Some(socket),
-                callback_thread: None,
             }),
             progress: Condvar::new(),
             watch: OnceLock::new(),
@@ -212,11 +210,38 @@ impl Shared {
         self.lock().keepalive.pong(payload);
     }
 
-    /// Notes which thread runs the callbacks.
-    pub(super) fn set_callback_thread(&self, thread: Option<ThreadId>) {
-        self.lock().callback_thread = thread;
-        self.more_is_waiting.store(false, Ordering::Relaxed);
+    /// Notes that this thread runs the connection's callbacks, until what is returned is dropped.
+    pub(super) fn call_back_here(&self) -> CallingBack<'_> {
+        CallingBack {
+            shared: self,
+            before: CALLING_BACK.replace(self),
+        }
     }
+
+    /// Whether this thread runs the connection's callbacks, and comes back to the receiver.
+    pub(super) fn calls_back_here(&self) -> bool {
+        ptr::eq(CALLING_BACK.get(), self)
+    }
+}
+
+/// While it lives, this thread runs a connection's callbacks.
+pub(super) struct CallingBack<'a> {
+    shared: &'a Shared,
+    /// The connection inside of whose callback this one is run.
+    before: *const Shared,
+}
+
+impl Drop for CallingBack<'_> {
+    fn drop(&mut self) {
+        CALLING_BACK.set(self.before);
+        self.shared.more_is_waiting.store(false, Ordering::Relaxed);
+    }
+}
+
+thread_local! {
+    /// The connection whose callbacks this thread runs; only compared. Asking for the thread's id instead would
+    /// cost each message more than its header does.
+    static CALLING_BACK: Cell<*const Shared> = const { Cell::new(ptr::null()) };
 }
 
 impl State {

@@ -70,6 +70,8 @@ pub(crate) struct Decoder {
     buffer: Vec<u8>,
     /// Where the bytes begin that no frame has claimed yet.
     next: usize,
+    /// The header there and its length, if it was looked at already.
+    peeked: Option<(FrameHeader, usize)>,
     /// The message whose frames are arriving.
     message: Option<Arriving>,
     /// The data frame whose payload is arriving.
@@ -125,6 +127,7 @@ impl Decoder {
             limits,
             buffer: received,
             next: 0,
+            peeked: None,
             message: None,
             frame: None,
             whole: None,
@@ -155,8 +158,10 @@ impl Decoder {
                     return Ok(Step::Message);
                 }
             }
-            let unparsed = self.buffer.get(self.next..).unwrap_or_default();
-            let Some((header, header_len)) = self.parse_header(unparsed)? else {
+            let peeked = self.peeked.take();
+            let Some((header, header_len)) =
+                peeked.map_or_else(|| self.parse_header(), |it| Ok(Some(it)))?
+            else {
                 return Ok(Step::NeedMore);
             };
             if header.opcode.is_control() {
@@ -173,6 +178,9 @@ impl Decoder {
                 });
             }
             self.next += header_len;
+            if self.take_whole_message(&header) {
+                return Ok(Step::Message);
+            }
             self.begin_data_frame(&header)?;
         }
     }
@@ -197,10 +205,13 @@ impl Decoder {
     }
 
     /// Whether another frame has arrived whole, so that `poll` has something to do before the next read.
-    pub(crate) fn frame_is_waiting(&self) -> bool {
-        let waiting = self.buffer.get(self.next..).unwrap_or_default();
-        match self.parse_header(waiting) {
-            Ok(Some((header, len))) => (waiting.len() - len) as u64 >= header.payload_len,
+    pub(crate) fn frame_is_waiting(&mut self) -> bool {
+        match self.parse_header() {
+            Ok(Some((header, header_len))) => {
+                self.peeked = Some((header, header_len));
+                let arrived = self.buffer.len() - self.next - header_len;
+                arrived as u64 >= header.payload_len
+            }
             Ok(None) => false,
             Err(_) => true,
         }
@@ -268,13 +279,15 @@ impl Decoder {
         self.closed = true;
         self.whole = None;
         self.next = 0;
+        self.peeked = None;
         self.buffer = Vec::new();
         self.decompressed = Vec::new();
         self.decompressor = None;
     }
 
-    fn parse_header(&self, bytes: &[u8]) -> Result<Option<(FrameHeader, usize)>, ProtocolError> {
-        FrameHeader::parse(bytes, self.peer, self.decompressor.is_some())
+    fn parse_header(&self) -> Result<Option<(FrameHeader, usize)>, ProtocolError> {
+        let unparsed = self.buffer.get(self.next..).unwrap_or_default();
+        FrameHeader::parse(unparsed, self.peer, self.decompressor.is_some())
     }
 
     /// Ends the loan of the last message.
@@ -323,6 +336,33 @@ impl Decoder {
         let payload = ControlPayload::new(payload)?;
         self.next = end;
         Some(payload)
+    }
+
+    /// Takes a message that is one frame, not compressed, and has arrived whole, which most are. Returns
+    /// whether it is such a one and within the limit.
+    fn take_whole_message(&mut self, header: &FrameHeader) -> bool {
+        let kind = match header.opcode {
+            Opcode::Text => MessageKind::Text,
+            Opcode::Binary => MessageKind::Binary,
+            _ => return false,
+        };
+        let arrived = self.buffer.len() - self.next;
+        let Ok(len) = usize::try_from(header.payload_len) else {
+            return false;
+        };
+        let is_whole = header.is_final && !header.is_compressed && self.message.is_none();
+        if !is_whole || len > arrived || len > self.limits.max_message_bytes {
+            return false;
+        }
+        let range = self.next..self.next + len;
+        let payload = self.buffer.get_mut(range.clone()).unwrap_or_default();
+        mask::apply_mask(payload, header.masking_key, 0);
+        self.next = range.end;
+        self.whole = Some(Whole {
+            kind,
+            place: WholePlace::Buffer(range),
+        });
+        true
     }
 
     /// Judges a data frame by its header, before any of its payload (RFC 6455, section 5.4).

@@ -157,31 +157,32 @@ impl HeaderBytes {
         payload_len: usize,
         masking_key: Option<[u8; 4]>,
     ) -> Self {
-        let mut header = Self::NONE;
+        let mut bytes = [0; MAX_HEADER];
         let fin = if is_final { FIN } else { 0 };
         let rsv1 = if is_compressed { RSV1 } else { 0 };
-        header.push(&[opcode as u8 | fin | rsv1]);
         let mask_bit = if masking_key.is_some() { 0x80 } else { 0 };
-        if let Ok(len @ 0..=125) = u8::try_from(payload_len) {
-            header.push(&[mask_bit | len]);
+        bytes[0] = opcode as u8 | fin | rsv1;
+        let mut len = if let Ok(short @ 0..=125) = u8::try_from(payload_len) {
+            bytes[1] = mask_bit | short;
+            2
         } else if let Ok(len) = u16::try_from(payload_len) {
-            header.push(&[mask_bit | 126]);
-            header.push(&len.to_be_bytes());
+            bytes[1] = mask_bit | 126;
+            bytes[2..4].copy_from_slice(&len.to_be_bytes());
+            4
         } else {
-            header.push(&[mask_bit | 127]);
-            header.push(&(payload_len as u64).to_be_bytes());
-        }
+            bytes[1] = mask_bit | 127;
+            bytes[2..10].copy_from_slice(&(payload_len as u64).to_be_bytes());
+            10
+        };
         if let Some(key) = masking_key {
-            header.push(&key);
+            // The longest so far has ten bytes, of MAX_HEADER.
+            bytes[len..len + key.len()].copy_from_slice(&key);
+            len += key.len();
         }
-        header
-    }
-
-    fn push(&mut self, bytes: &[u8]) {
-        let start = usize::from(self.len);
-        // At most 1 + 1 + 8 + 4 bytes are pushed: MAX_HEADER.
-        self.bytes[start..start + bytes.len()].copy_from_slice(bytes);
-        self.len += bytes.len() as u8;
+        Self {
+            bytes,
+            len: len as u8,
+        }
     }
 }
 

@@ -8,17 +8,28 @@ pub(crate) fn apply_mask(payload: &mut [u8], key: [u8; 4], offset: usize) {
         return;
     }
     let key = rotated(key, offset);
-    let mut pattern = [0; BLOCK];
-    for quad in pattern.chunks_exact_mut(4) {
-        quad.copy_from_slice(&key);
+    let mut rest = payload;
+    if rest.len() >= BLOCK {
+        let mut pattern = [0; BLOCK];
+        for quad in pattern.chunks_exact_mut(4) {
+            quad.copy_from_slice(&key);
+        }
+        let mut blocks = rest.chunks_exact_mut(BLOCK);
+        for block in &mut blocks {
+            for (byte, mask) in block.iter_mut().zip(&pattern) {
+                *byte ^= mask;
+            }
+        }
+        rest = blocks.into_remainder();
     }
-    let mut blocks = payload.chunks_exact_mut(BLOCK);
-    for block in &mut blocks {
-        for (byte, mask) in block.iter_mut().zip(&pattern) {
-            *byte ^= mask;
+    let word_key = u32::from_ne_bytes(key);
+    let mut words = rest.chunks_exact_mut(key.len());
+    for word in &mut words {
+        if let Some(bytes) = word.first_chunk_mut() {
+            *bytes = (u32::from_ne_bytes(*bytes) ^ word_key).to_ne_bytes();
         }
     }
-    for (byte, mask) in blocks.into_remainder().iter_mut().zip(&pattern) {
+    for (byte, mask) in words.into_remainder().iter_mut().zip(&key) {
         *byte ^= mask;
     }
 }
