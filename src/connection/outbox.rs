@@ -480,6 +480,7 @@ impl Shared {
 
 impl State {
     /// Appends it to what is pending.
+    #[inline]
     fn encode(&mut self, outgoing: Outgoing<'_>) -> Result<()> {
         let encoded = match outgoing {
             Outgoing::Message {

@@ -267,7 +267,20 @@ impl State {
     /// # Errors
     ///
     /// How the connection failed, or that it is closing or closed.
+    #[inline]
     pub(super) fn check_open(&self) -> Result<()> {
+        let is_open = self.failure.is_none()
+            && self.close_received.is_none()
+            && self.close_sent.is_none()
+            && self.ended.is_none();
+        if is_open {
+            return Ok(());
+        }
+        self.why_not_open()
+    }
+
+    #[cold]
+    fn why_not_open(&self) -> Result<()> {
         if let Some(failure) = &self.failure {
             return Err(failure.clone());
         }

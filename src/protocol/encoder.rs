@@ -74,6 +74,7 @@ impl Encoder {
     /// # Errors
     ///
     /// [`EncodeError`]; `out` is as it was.
+    #[inline]
     pub(crate) fn data_frame(
         &mut self,
         opcode: Opcode,
@@ -108,6 +109,7 @@ impl Encoder {
     /// # Errors
     ///
     /// [`EncodeError::Random`].
+    #[inline]
     pub(crate) fn frame(
         &mut self,
         opcode: Opcode,
@@ -117,7 +119,7 @@ impl Encoder {
     ) -> Result<(), EncodeError> {
         let frame = self.begin_frame(opcode, is_final, payload.len())?;
         out.reserve(MAX_HEADER + payload.len());
-        out.extend_from_slice(frame.header());
+        frame.header.append_to(out);
         frame.payload(payload, 0, out);
         Ok(())
     }
@@ -128,6 +130,7 @@ impl Encoder {
     /// # Errors
     ///
     /// [`EncodeError::Random`].
+    #[inline]
     pub(crate) fn begin_frame(
         &mut self,
         opcode: Opcode,
@@ -177,6 +180,7 @@ impl Encoder {
         Ok(true)
     }
 
+    #[inline]
     fn masking_key(&mut self) -> Result<Option<[u8; 4]>, getrandom::Error> {
         self.masking_keys
             .as_mut()
@@ -202,6 +206,7 @@ impl OpenFrame {
     }
 
     /// Appends a piece of the payload to `out`; `offset` is how many bytes came before.
+    #[inline]
     pub(crate) fn payload(&self, piece: &[u8], offset: usize, out: &mut Vec<u8>) {
         match self.masking_key {
             Some(key) => mask::extend_masked(out, piece, key, offset),

@@ -150,6 +150,7 @@ impl HeaderBytes {
     };
 
     /// Encodes a header in its shortest form.
+    #[inline]
     pub(crate) fn new(
         opcode: Opcode,
         is_final: bool,
@@ -183,6 +184,17 @@ impl HeaderBytes {
             bytes,
             len: len as u8,
         }
+    }
+}
+
+impl HeaderBytes {
+    /// Appends the header to `out`.
+    #[inline]
+    pub(crate) fn append_to(&self, out: &mut Vec<u8>) {
+        let end = out.len() + usize::from(self.len);
+        // All of the array, so that the length is known when this is compiled, which makes it two instructions.
+        out.extend_from_slice(&self.bytes);
+        out.truncate(end);
     }
 }
 
