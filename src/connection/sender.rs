@@ -255,7 +255,10 @@ impl Sender {
 
     /// The header fields of the peer's half of the opening handshake.
     pub fn headers(&self) -> &HeaderMap {
-        &self.shared.opened.headers
+        match &self.shared.opened.request {
+            Some(request) => request.headers(),
+            None => &self.shared.opened.headers,
+        }
     }
 
     /// What the client asked for; `None` on a client's connection.

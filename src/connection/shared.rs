@@ -49,9 +49,9 @@ pub(crate) struct Opened {
     pub(crate) deflate: Option<Agreed>,
     /// The same in words.
     pub(crate) extensions: String,
-    /// The peer's header fields.
+    /// The server's header fields, on a client's connection.
     pub(crate) headers: HeaderMap,
-    /// A server's connection knows what was asked for.
+    /// What was asked for, on a server's connection.
     pub(crate) request: Option<Request>,
     pub(crate) peer_addr: Option<SocketAddr>,
     pub(crate) local_addr: Option<SocketAddr>,

@@ -116,7 +116,8 @@ impl ClientHandshake {
     /// [`HandshakeError::Status`] with an empty body for any status but 101: the caller may read the body,
     /// as long as [`body_length`](super::body::body_length) says. Else what is wrong with the 101.
     pub(crate) fn judge(&self, head: &[u8]) -> Result<Accepted, HandshakeError> {
-        let mut found = [httparse::EMPTY_HEADER; MAX_FIELDS];
+        // Not on the stack: 3 KiB of it would stay in memory as long as the thread does.
+        let mut found = vec![httparse::EMPTY_HEADER; MAX_FIELDS];
         let mut response = httparse::Response::new(&mut found);
         let parsed = response.parse(head).map_err(fields::malformed)?;
         if parsed != httparse::Status::Complete(head.len()) {

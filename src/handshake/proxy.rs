@@ -32,7 +32,8 @@ pub(crate) fn connect_request(authority: &str, credentials: Option<&Credentials>
 ///
 /// The proxy's refusal with an empty body, or that it does not speak HTTP.
 pub(crate) fn judge_connect(head: &[u8]) -> Result<(), ProxyError> {
-    let mut found = [httparse::EMPTY_HEADER; MAX_FIELDS];
+    // Not on the stack: 3 KiB of it would stay in memory as long as the thread does.
+    let mut found = vec![httparse::EMPTY_HEADER; MAX_FIELDS];
     let mut response = httparse::Response::new(&mut found);
     let malformed = |error| ProxyError::Http(fields::malformed(error));
     let parsed = response.parse(head).map_err(malformed)?;

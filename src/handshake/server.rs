@@ -112,7 +112,8 @@ impl Request {
 /// [`HandshakeError::Http`], [`HandshakeError::HeadTooLarge`] or [`HandshakeError::Header`] if it is not
 /// HTTP/1.1 to the letter, or is an upgrade request with a body. The answer is [`refuse`]'s.
 pub(crate) fn parse(head: &[u8]) -> Result<Request, HandshakeError> {
-    let mut found = [httparse::EMPTY_HEADER; MAX_FIELDS];
+    // Not on the stack: 3 KiB of it would stay in memory as long as the thread does.
+    let mut found = vec![httparse::EMPTY_HEADER; MAX_FIELDS];
     let mut parsed = httparse::Request::new(&mut found);
     let status = parsed.parse(head).map_err(fields::malformed)?;
     let (httparse::Status::Complete(length), Some(method), Some(target), Some(version)) =

@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 
 use crate::{
     Answer, Error, HandshakeError, Phase, Receiver, Request, Response, Result, WebSocket,
@@ -35,6 +35,7 @@ pub(super) fn serve_connection(
     }
 }
 
+#[inline(never)] // its frame is large, and not needed while the connection is served
 fn open(socket: Socket, tenancy: Arc<Tenancy>, config: &Config) -> Result<WebSocket> {
     let wait = Wait::for_duration(config.handshake_timeout);
     let socket = Arc::new(socket);
@@ -77,7 +78,7 @@ fn open(socket: Socket, tenancy: Arc<Tenancy>, config: &Config) -> Result<WebSoc
         subprotocol,
         deflate,
         extensions: deflate.map(|agreed| agreed.to_string()).unwrap_or_default(),
-        headers: request.headers().clone(),
+        headers: HeaderMap::new(),
         peer_addr: request.peer_addr,
         local_addr: socket.local_addr(),
         request: Some(request),
