@@ -328,6 +328,36 @@ fn a_large_compressed_message_to_a_peer_that_stops_reading_fails_and_nothing_fol
 }
 
 #[test]
+fn close_passes_a_large_compressed_message_whose_send_then_fails() {
+    in_time(|| {
+        let large = Noise::new(6).bytes(32 << 20);
+        both_roles(&default_options(), |pair| {
+            let Pair {
+                mut ws, mut raw, ..
+            } = pair;
+            let (sender, large) = (ws.sender(), large.clone());
+            let sending = thread::spawn(move || sender.send_binary(&large).unwrap_err());
+            let first = raw.frame();
+            assert!(first.is_compressed && !first.is_final);
+            ws.close(1000, "enough").unwrap();
+            let (close, _) = raw.find(|frame| {
+                assert!(!frame.is_final || frame.opcode == CLOSE);
+                frame.opcode == CLOSE
+            });
+            assert_eq!(close.close(), (1000, "enough"));
+            let error = sending.join().unwrap();
+            assert!(matches!(error, Error::Closed(_)), "{error:?}");
+            raw.send(CLOSE, close.payload);
+            if raw.side == raw::Side::Server {
+                raw.half_close();
+            }
+            raw.end();
+            assert!(ws.wait_closed().was_clean);
+        });
+    });
+}
+
+#[test]
 fn compression_is_declined_where_it_is_not_turned_on() {
     in_time(|| {
         let server = echo_server(|_| {});
