@@ -351,8 +351,8 @@ fn close_passes_a_large_compressed_message_whose_send_then_fails() {
             if raw.side == raw::Side::Server {
                 raw.half_close();
             }
-            raw.end();
             assert!(ws.wait_closed().was_clean);
+            raw.end();
         });
     });
 }

@@ -82,6 +82,10 @@ fn relay(url: &str, passed: &Arc<Passed>) -> String {
     thread::spawn(move || {
         let (client, _) = listener.accept().expect("a client comes");
         let server = TcpStream::connect(addr).expect("the server listens");
+        // Small pieces would wait for each other's acknowledgements.
+        for end in [&client, &server] {
+            end.set_nodelay(true).expect("an open socket");
+        }
         let ends = (
             client.try_clone().expect("a descriptor"),
             server.try_clone().expect("a descriptor"),
