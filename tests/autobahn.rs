@@ -20,6 +20,11 @@ use common::{Finished, Process, Server, announce, peer, release_example, root};
 /// All but 12 and 13, which are about compression.
 const CORE: &str = "1.*,2.*,3.*,4.*,5.*,6.*,7.*,9.*,10.*";
 const CORE_CASES: &str = "301 cases: ";
+/// Of compression, each corpus and each kind of negotiation with messages of 64 bytes, 1 KiB and 8 KiB, the last in
+/// fragments of 256 bytes, and one corpus with 128 KiB in fragments of 32 KiB.
+const COMPRESSED: &str = "12.*.2,12.*.4,12.*.11,12.1.18,13.*.2,13.*.4,13.*.11";
+const COMPRESSED_CASES: &str = "37 cases: ";
+const DEFLATE: &[&str] = &["--deflate"];
 const ALL: &str = "*";
 const ALL_CASES: &str = "517 cases: ";
 
@@ -71,27 +76,44 @@ fn the_client_passes_the_core_cases_strictly_over_tls() {
 }
 
 #[test]
-#[ignore = "long: part of `make test-slow`"]
-fn the_server_passes_every_case_or_declines_compression() {
-    let finished = test_server(
-        "server-all",
-        &[],
-        &["--cases", ALL, "--allow-unimplemented"],
-        ALL_LIMIT,
-    );
-    report("echo_server", &finished, ALL_CASES);
+fn the_server_passes_the_choice_of_compressed_cases_strictly() {
+    let options = ["--cases", COMPRESSED];
+    let finished = test_server("server-deflate", DEFLATE, &options, CORE_LIMIT);
+    report("echo_server --deflate", &finished, COMPRESSED_CASES);
+}
+
+#[test]
+fn the_client_passes_the_choice_of_compressed_cases_strictly() {
+    let options = ["--cases", COMPRESSED];
+    let finished = test_client("client-deflate", DEFLATE, &options, CORE_LIMIT);
+    report("autobahn_client --deflate", &finished, COMPRESSED_CASES);
+}
+
+#[test]
+fn without_compression_turned_on_both_ends_decline_it() {
+    let options = ["--cases", "12.1.2,13.*.2", "--allow-unimplemented"];
+    for finished in [
+        test_server("server-declines", &[], &options, CORE_LIMIT),
+        test_client("client-declines", &[], &options, CORE_LIMIT),
+    ] {
+        report("without --deflate", &finished, "8 cases: ");
+        let counts = finished.stdout.last().expect("the counts");
+        assert!(counts.ends_with(" 8 UNIMPLEMENTED"), "{counts}");
+    }
 }
 
 #[test]
 #[ignore = "long: part of `make test-slow`"]
-fn the_client_passes_every_case_or_declines_compression() {
-    let finished = test_client(
-        "client-all",
-        &[],
-        &["--cases", ALL, "--allow-unimplemented"],
-        ALL_LIMIT,
-    );
-    report("autobahn_client", &finished, ALL_CASES);
+fn the_server_passes_every_case_strictly() {
+    let finished = test_server("server-all", DEFLATE, &["--cases", ALL], ALL_LIMIT);
+    report("echo_server --deflate", &finished, ALL_CASES);
+}
+
+#[test]
+#[ignore = "long: part of `make test-slow`"]
+fn the_client_passes_every_case_strictly() {
+    let finished = test_client("client-all", DEFLATE, &["--cases", ALL], ALL_LIMIT);
+    report("autobahn_client --deflate", &finished, ALL_CASES);
 }
 
 fn test_server(name: &str, ours: &[&str], options: &[&str], limit: Duration) -> Finished {

@@ -29,6 +29,20 @@ fn a_close_by_the_server_is_clean_with_its_code_and_reason() {
 }
 
 #[test]
+fn compressed_messages_come_back_to_the_byte() {
+    let (server, page) = start_with(&["--deflate"], "compression");
+    page.succeed();
+    server.stop();
+}
+
+#[test]
+fn the_page_works_as_well_where_messages_are_compressed() {
+    let (server, page) = start_with(&["--deflate"], "messages");
+    page.succeed();
+    server.stop();
+}
+
+#[test]
 fn a_server_that_stops_closes_with_1001() {
     let (server, mut page) = start("server_stopped");
     page.line("stop the server");
@@ -52,7 +66,14 @@ fn with_lasting_server(scenario: &str) {
 }
 
 fn start(scenario: &str) -> (Server, Process) {
-    let server = Server::example(&["--subprotocol", "other", "--subprotocol", "demo"]);
+    start_with(
+        &["--subprotocol", "other", "--subprotocol", "demo"],
+        scenario,
+    )
+}
+
+fn start_with(arguments: &[&str], scenario: &str) -> (Server, Process) {
+    let server = Server::example(arguments);
     let page = server.url.replacen("ws://", "http://", 1);
     let driver = Process::start(
         Command::new(python())

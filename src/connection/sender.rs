@@ -199,8 +199,9 @@ impl Sender {
     ///
     /// Never blocks. The receiver goes on handing out messages until the peer answers, for `close_timeout`
     /// at the most. Where no thread receives, call [`Receiver::wait_closed`](crate::Receiver::wait_closed)
-    /// to get to the end of it. A send that is under way goes on, for no longer than that either. A second
-    /// call does nothing.
+    /// to get to the end of it. A send that is under way goes on, for no longer than that either; but Close
+    /// passes a message that goes out in fragments, which is a [`MessageWriter`]'s, or one of 32 KiB or more
+    /// that is compressed: sending that fails, and the peer does not get it. A second call does nothing.
     ///
     /// # Errors
     ///

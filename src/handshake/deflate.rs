@@ -45,8 +45,9 @@ pub(crate) struct Direction {
 pub(crate) struct Agreed {
     pub(crate) server: Direction,
     pub(crate) client: Direction,
-    /// The client has said that its window can be limited, or was told to.
-    limits_client: bool,
+    /// Whether the server's answer states the windows.
+    states_server_window: bool,
+    states_client_window: bool,
 }
 
 impl Deflate {
@@ -121,7 +122,8 @@ impl Deflate {
     /// A client's offer: the value of Sec-WebSocket-Extensions.
     pub(crate) fn offer(&self) -> String {
         let mut offer = NAME.to_owned();
-        self.server.write(&mut offer, SERVER);
+        self.server
+            .write(&mut offer, SERVER, self.server.max_window_bits < FULL);
         if self.client.no_context_takeover {
             offer.push_str("; ");
             offer.push_str(CLIENT.no_context_takeover);
@@ -147,23 +149,27 @@ impl Deflate {
                     no_context_takeover: own.no_context_takeover || no_takeover,
                     max_window_bits: own.max_window_bits.min(bits.unwrap_or(FULL)),
                 };
-                let limits_client = offered.client_max_window_bits.is_some();
-                Some(Agreed {
-                    server: agreed(
-                        self.server,
-                        offered.server_no_context_takeover,
-                        offered.server_max_window_bits.flatten(),
-                    ),
-                    // The window of a client that did not say so cannot be limited (section 7.1.2.2). Nothing
-                    // depends on it: we decompress with a full one.
-                    client: Direction {
-                        max_window_bits: match offered.client_max_window_bits {
-                            None => FULL,
-                            Some(bits) => self.client.max_window_bits.min(bits.unwrap_or(FULL)),
-                        },
-                        ..agreed(self.client, offered.client_no_context_takeover, None)
+                let server = agreed(
+                    self.server,
+                    offered.server_no_context_takeover,
+                    offered.server_max_window_bits.flatten(),
+                );
+                // The window of a client that did not say so cannot be limited (section 7.1.2.2). Nothing
+                // depends on it: we decompress with a full one.
+                let client = Direction {
+                    max_window_bits: match offered.client_max_window_bits {
+                        None => FULL,
+                        Some(bits) => self.client.max_window_bits.min(bits.unwrap_or(FULL)),
                     },
-                    limits_client,
+                    ..agreed(self.client, offered.client_no_context_takeover, None)
+                };
+                Some(Agreed {
+                    server,
+                    client,
+                    // A client that asks for a window has to be told of it, a full one too (section 7.1.2.1).
+                    states_server_window: offered.server_max_window_bits.is_some()
+                        || server.max_window_bits < FULL,
+                    states_client_window: client.max_window_bits < FULL,
                 })
                 // A parameter of the server's needs its value in an offer (section 7.1.2.1).
                 .filter(|_| offered.server_max_window_bits != Some(None))
@@ -219,7 +225,8 @@ impl Deflate {
                     || granted.client_no_context_takeover,
                 max_window_bits: client_bits.min(self.client.max_window_bits),
             },
-            limits_client: granted.client_max_window_bits.is_some(),
+            states_server_window: granted.server_max_window_bits.is_some(),
+            states_client_window: granted.client_max_window_bits.is_some(),
         }))
     }
 }
@@ -234,27 +241,22 @@ impl Default for Deflate {
 impl fmt::Display for Agreed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut answer = NAME.to_owned();
-        self.server.write(&mut answer, SERVER);
-        let client = Direction {
-            max_window_bits: match self.limits_client {
-                true => self.client.max_window_bits,
-                false => FULL,
-            },
-            ..self.client
-        };
-        client.write(&mut answer, CLIENT);
+        self.server
+            .write(&mut answer, SERVER, self.states_server_window);
+        self.client
+            .write(&mut answer, CLIENT, self.states_client_window);
         f.write_str(&answer)
     }
 }
 
 impl Direction {
-    /// Appends what differs from the extension's defaults.
-    fn write(&self, out: &mut String, names: Names) {
+    /// Appends the parameters, the window only where it is to be stated.
+    fn write(&self, out: &mut String, names: Names, states_window: bool) {
         if self.no_context_takeover {
             out.push_str("; ");
             out.push_str(names.no_context_takeover);
         }
-        if self.max_window_bits < FULL {
+        if states_window {
             out.push_str(&format!(
                 "; {}={}",
                 names.max_window_bits, self.max_window_bits

@@ -302,7 +302,12 @@ impl Server {
 
     /// Waits for the end of a server that was asked to stop, or that ends by itself.
     pub(crate) fn succeed(self) {
-        self.process.succeed();
+        self.finished();
+    }
+
+    /// As `succeed`, and hands out what it has printed.
+    pub(crate) fn finished(self) -> Finished {
+        self.process.succeed()
     }
 
     pub(crate) fn kill(self) {

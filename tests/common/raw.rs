@@ -32,6 +32,9 @@ pub(crate) const CLOSE: u8 = 8;
 pub(crate) const PING: u8 = 9;
 pub(crate) const PONG: u8 = 10;
 
+/// The first byte's bit that says that a message is compressed (RFC 7692, section 6).
+pub(crate) const RSV1: u8 = 0x40;
+
 /// The key of RFC 6455, section 1.3, and the answer to it.
 pub(crate) const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 pub(crate) const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
@@ -107,6 +110,8 @@ pub(crate) enum Side {
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Frame {
     pub(crate) is_final: bool,
+    /// RSV1 is set: the message that begins here is compressed (RFC 7692, section 6).
+    pub(crate) is_compressed: bool,
     pub(crate) opcode: u8,
     pub(crate) payload: Vec<u8>,
 }
@@ -188,6 +193,8 @@ impl Build {
 pub(crate) struct Raw<S = TcpStream> {
     pub(crate) stream: S,
     pub(crate) side: Side,
+    /// permessage-deflate was negotiated.
+    pub(crate) deflates: bool,
     /// What was read and not taken yet begins at `at`.
     buffer: Vec<u8>,
     at: usize,
@@ -264,6 +271,7 @@ impl<S: Read + Write> Raw<S> {
         Self {
             stream,
             side,
+            deflates: false,
             buffer: Vec::new(),
             at: 0,
         }
@@ -436,7 +444,8 @@ impl<S: Read + Write> Raw<S> {
             self.side == Side::Server,
             "clients mask, servers do not"
         );
-        assert_eq!(first & 0x70, 0, "no extension was negotiated");
+        let extended = if self.deflates { RSV1 } else { 0 };
+        assert_eq!(first & 0x70 & !extended, 0, "no extension says so");
         let mut payload = payload.to_vec();
         for (byte, key) in payload.iter_mut().zip(key.iter().cycle()) {
             *byte ^= key;
@@ -444,6 +453,7 @@ impl<S: Read + Write> Raw<S> {
         self.at += header + len;
         Some(Frame {
             is_final: first & 0x80 != 0,
+            is_compressed: first & RSV1 != 0,
             opcode: first & 0x0f,
             payload,
         })

@@ -50,9 +50,10 @@ fn a_server_grants_what_an_offer_asks_for() {
             "permessage-deflate; client_no_context_takeover; server_max_window_bits=\"12\"",
             "permessage-deflate; server_max_window_bits=12; client_no_context_takeover",
         ),
+        // RFC 7692, section 7.1.2.1: the server accepts it by including it. Python's `websockets` insists.
         (
             "permessage-deflate; server_max_window_bits=15; client_max_window_bits=15",
-            "permessage-deflate",
+            "permessage-deflate; server_max_window_bits=15",
         ),
     ] {
         assert_eq!(answer(&any, offer).as_deref(), Some(expected), "{offer}");
@@ -161,6 +162,8 @@ fn a_client_takes_an_answer_that_its_offer_allows() {
     assert_eq!(told.server.max_window_bits, 9);
     assert_eq!(told.client.max_window_bits, 8);
     assert!(told.server.no_context_takeover && told.client.no_context_takeover);
+    let full = "permessage-deflate; server_max_window_bits=15; client_max_window_bits=15";
+    assert_eq!(judge(&Deflate::new(), full).to_string(), full);
 
     // What it has said of itself it does, whether the server repeats it or not.
     let own = deflate(|deflate| {
