@@ -63,6 +63,7 @@ class Exchange:
     size: int
     count: int
     mode: tuple = ()
+    only: tuple = ()  # the clients that can do it, if not all
 
 
 CLIENTS = [
@@ -74,6 +75,7 @@ CLIENTS = [
 EXCHANGES = [
     Exchange("20 B, ping-pong", 20, 30_000),
     Exchange("20 B, pipelined", 20, 600_000, ("pipeline",)),
+    Exchange("20 B, queued and flushed", 20, 600_000, ("queue",), only=("wstrand",)),
     Exchange("16 KiB, ping-pong", 16 << 10, 10_000),
     Exchange("1 MiB, ping-pong", 1 << 20, 300),
 ]

@@ -233,6 +233,8 @@ class Run:
         with running(floor, LOADS[0]) as (_, port):
             for exchange in self.exchanges:
                 for client in self.turned(CLIENTS, number):
+                    if exchange.only and client.name not in exchange.only:
+                        continue
                     what = f"client {client.name}, {exchange.title}"
                     url = f"ws://127.0.0.1:{port}/"
                     result = self.attempt(what, measure_client, client, exchange, url, 0.4 if self.quick else 1)

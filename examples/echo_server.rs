@@ -50,7 +50,7 @@ fn run() -> Result<(), Box<dyn Error>> {
     };
 
     let mut server = Server::bind(addr)?;
-    server.options(&options);
+    server.options(&options).max_connections(MAX_CONNECTIONS);
     for subprotocol in subprotocols {
         server.subprotocol(subprotocol);
     }
@@ -99,6 +99,9 @@ fn page(request: &Request) -> Answer {
         _ => Answer::Default,
     }
 }
+
+/// The system's limits come first: descriptors, and threads.
+const MAX_CONNECTIONS: usize = 16_384;
 
 const USAGE: &str =
     "usage: echo_server [--deflate] [--subprotocol P]... [--tls CERT.pem KEY.pem] ADDR";
