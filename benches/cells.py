@@ -108,11 +108,17 @@ SERVERS = [
     Server("tungstenite", [BUILT / "rust/release/tungstenite_server"], {"tls": TLS[1:]}, quick=True),
     Server("Beast", [BUILT / "beast_server"], BOTH),
     Server("fastwebsockets", [BUILT / "rust/release/fastwebsockets_server"]),
+    Server(
+        "yawc",
+        [BUILT / "rust/release/yawc_server"],
+        {"deflate": []},
+        only=("deflate-256", "deflate-4k", "deflate-64k"),
+    ),
     Server("ws, Node.js", ["node", PEERS / "node/server.js"], BOTH),
     Server(
         "websockets, Python",
         [TOP / "target/peers/python/bin/python", PEERS / "python/server.py"],
         BOTH,
-        only=("1", "1-deep", "100", "tls-1", "deflate-4k"),
+        only=("1", "1-deep", "100", "tls-1", "deflate-256", "deflate-4k", "deflate-64k"),
     ),
 ]

@@ -187,6 +187,12 @@ def markdown(data):
             show=lambda pair: " / ".join(map(number, pair)) if pair[0] is not None else "",
         ),
     ]
+    compressed = [cell for cell in LOADS if cell.needs == "deflate"]
+    if any(results.by.get(("load", cell.name, server.name)) for cell in compressed for server in SERVERS):
+        parts += [
+            "## What is left of a message after compression",
+            load_table(results, lambda cell, name: results.value("load", cell.name, name, "ratio"), compressed),
+        ]
     if data["calls"]:
         names = [s.name for s in SERVERS if any(s.name in of for of in data["calls"].values())]
         rows = []

@@ -49,7 +49,7 @@ struct connection {
     size_t answer_length;
 };
 
-uint64_t in_flight, answered, answered_ever;
+uint64_t in_flight, answered, answered_ever, payload_ever;
 bool is_measuring, is_stopping;
 
 static struct connection *connections;
@@ -328,6 +328,7 @@ static unsigned take(struct connection *c, const uint8_t *bytes, size_t length, 
             c->control_length += part;
         } else if (part > 0) {
             payload(c, bytes, part);
+            payload_ever += part;
         }
         bytes += part;
         length -= part;

@@ -107,6 +107,7 @@ static void print_result(const struct result *result)
     printf("\"messages\":%llu,\"messages_ever\":%llu,\"msgs_s\":%.1f,\"p50_us\":%.2f,\"p99_us\":%.2f,\"own_cpu\":%.3f",
            (unsigned long long)answered, (unsigned long long)answered_ever, messages / result->seconds,
            latency_us(.5), latency_us(.99), result->own_cpu / result->seconds);
+    printf(",\"ratio\":%.4f", (double)payload_ever / ((double)answered_ever * (double)options.size));
     if (options.pid != 0)
         printf(",\"cpu_us\":%.4f,\"switches\":%.4f", (result->after.cpu - result->before.cpu) / messages * 1e6,
                (double)(result->after.switches - result->before.switches) / messages);

@@ -48,6 +48,7 @@ size_t put_masked_header(uint8_t *header, int first_byte, size_t length, const u
 extern uint64_t in_flight;      /* messages sent and not answered */
 extern uint64_t answered;       /* messages answered while measuring */
 extern uint64_t answered_ever;
+extern uint64_t payload_ever; /* bytes of payload in the answers, as they came over the wire */
 extern bool is_measuring;
 extern bool is_stopping;        /* answers are still checked, nothing new is sent */
 
