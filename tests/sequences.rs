@@ -162,7 +162,7 @@ fn receive_all(mut ws: wstrand::Receiver, takes: &[Take]) -> HashMap<usize, Vec<
             Err(Error::Timeout(Phase::Receive)) => continue,
             Err(other) => panic!("{other}"),
         };
-        let text = str::from_utf8(message.as_bytes()).unwrap();
+        let text = std::str::from_utf8(message.as_bytes()).unwrap();
         let mut parts = text.split(' ');
         let mut number = || parts.next().unwrap().parse().unwrap();
         let (thread, number): (usize, usize) = (number(), number());
