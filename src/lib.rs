@@ -68,6 +68,9 @@
 mod client;
 mod connection;
 mod error;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod handshake;
 #[cfg(feature = "_internals")]
 #[doc(hidden)]
@@ -78,6 +81,7 @@ mod options;
 mod protocol;
 mod proxy;
 mod server;
+mod sync;
 mod target;
 #[cfg(feature = "tls")]
 mod tls;

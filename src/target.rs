@@ -26,9 +26,10 @@ impl Target {
         if url.bytes().any(|byte| byte <= b' ' || byte == 0x7f) {
             return Err(Misuse::Url("has a blank or a control character"));
         }
-        // It would also make a host of the first thing it finds behind any number of slashes.
+        // It would also make a host of the first thing it finds behind any number of slashes, or none.
         let no_host = || Misuse::Url("has no host");
-        let (_, rest) = url.split_once("://").ok_or_else(no_host)?;
+        let (_, rest) = url.split_once(':').ok_or_else(no_host)?;
+        let rest = rest.strip_prefix("//").ok_or_else(no_host)?;
         if rest.starts_with(['/', '\\']) {
             return Err(no_host());
         }
@@ -108,6 +109,7 @@ impl Target {
 #[cfg(test)]
 mod tests {
     use http::{HeaderMap, StatusCode};
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -206,6 +208,8 @@ mod tests {
             "ftp://x",
             "ws:///path",
             "ws:host",
+            "ws:host/?from=http://elsewhere/",
+            "ws:/host/a://b",
             "ws://\\host/",
             "ws://host:0/",
             "ws://host:65536/",
@@ -262,6 +266,62 @@ mod tests {
         assert!(basic("/other").is_some());
         for elsewhere in ["ws://b/", "ws://a:81/", "wss://a/"] {
             assert_eq!(basic(elsewhere), None, "{elsewhere}");
+        }
+    }
+
+    /// URLs, and things that are nearly URLs.
+    fn url() -> impl Strategy<Value = String> {
+        let scheme = "(ws|wss|WS|http)";
+        let user = "([a-z%@:]{0,5}@)?";
+        let host = prop_oneof![
+            "[a-z\u{fc}0-9.-]{1,12}",
+            "[0-9]{1,3}(\\.[0-9]{1,3}){3}",
+            "\\[[0-9a-f:]{2,9}\\]",
+            "\\PC{0,4}",
+        ];
+        let rest = "(:[0-9]{0,5})?(/[!-~\u{e9}]{0,15})?";
+        let url = (scheme, user, host, rest)
+            .prop_map(|(scheme, user, host, rest)| format!("{scheme}://{user}{host}{rest}"));
+        prop_oneof![9 => url, 1 => any::<String>()]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 10 } else { 1000 }))]
+
+        #[test]
+        fn the_parts_of_a_url_are_clean_and_make_the_same_url_again(url in url()) {
+            let Ok(target) = Target::parse(&url) else {
+                return Ok(());
+            };
+            let is_clean = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic());
+            prop_assert!(is_clean(&target.authority) && is_clean(&target.path_and_query));
+            prop_assert!(!target.host.is_empty() && target.port != 0);
+            prop_assert!(target.path_and_query.starts_with('/'));
+            prop_assert!(!target.path_and_query.contains('#') && !target.authority.contains('@'));
+            let scheme = if target.is_secure { "wss" } else { "ws" };
+            let again = format!("{scheme}://{}{}", target.authority, target.path_and_query);
+            let again = Target::parse(&again).unwrap();
+            prop_assert!(again.is_same_place(&target));
+            prop_assert_eq!(again.path_and_query, target.path_and_query);
+        }
+
+        #[test]
+        fn no_redirect_leads_out_of_tls_or_takes_credentials_elsewhere(
+            from in "wss?://(me:x@)?[ab]{1,2}(:8[01])?/",
+            location in prop_oneof![1 => url(), 1 => "(wss?:|https?:)?(//)?[ab]{0,2}(:8[01])?/[a-z/.]{0,5}"],
+        ) {
+            let before = Target::parse(&from).unwrap();
+            if !location.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+                return Ok(());
+            }
+            let Some(after) = redirect(&from, 302, &location) else {
+                return Ok(());
+            };
+            prop_assert!(after.is_secure || !before.is_secure);
+            if after.basic.is_some() && !location.contains('@') {
+                prop_assert!(after.is_same_place(&before));
+                prop_assert_eq!(after.basic, before.basic);
+            }
         }
     }
 }

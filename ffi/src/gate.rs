@@ -5,12 +5,14 @@
 
 use std::{
     cell::Cell,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
-    thread::{self, ThreadId},
+    sync::{Arc, PoisonError},
     time::Instant,
 };
 
-use crate::userdata::Userdata;
+use crate::{
+    sync::{Condvar, Mutex, MutexGuard, ThreadId, thread},
+    userdata::Userdata,
+};
 
 pub(crate) struct Gate {
     state: Mutex<State>,
@@ -190,7 +192,7 @@ pub(crate) fn is_in_callback() -> bool {
 struct Waiting;
 
 /// Which thread waits for which.
-static WAITING: Mutex<Vec<(ThreadId, ThreadId)>> = Mutex::new(Vec::new());
+static WAITING: std::sync::Mutex<Vec<(ThreadId, ThreadId)>> = std::sync::Mutex::new(Vec::new());
 
 impl Waiting {
     /// `None` if the other thread waits for this one, by way of others perhaps.
@@ -222,7 +224,10 @@ impl Drop for Waiting {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, shuttle))]
+mod models;
+
+#[cfg(all(test, not(shuttle)))]
 mod tests {
     use std::{sync::mpsc, time::Duration};
 

@@ -57,6 +57,7 @@ mod gate;
 mod guard;
 #[cfg(not(feature = "tls"))]
 mod no_tls;
+mod sync;
 mod text;
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 //! Close frame on its way to the peer.
 
 use std::{
-    sync::{Arc, MutexGuard, PoisonError},
+    sync::{Arc, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -17,6 +17,7 @@ use crate::{
         CloseFrame, Opcode, Role,
         close::{self, MAX_CLOSE_REASON},
     },
+    sync::MutexGuard,
 };
 
 impl Shared {

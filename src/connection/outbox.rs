@@ -11,8 +11,7 @@
 //! *flusher* thread lives for as long as something is left.
 
 use std::{
-    sync::{MutexGuard, PoisonError, atomic::Ordering},
-    thread,
+    sync::{PoisonError, atomic::Ordering},
     time::Instant,
 };
 
@@ -24,6 +23,7 @@ use crate::{
         ControlPayload, Opcode,
         encoder::{EncodeError, OpenFrame},
     },
+    sync::{MutexGuard, thread},
 };
 
 /// What a sender does where it would have to wait.
@@ -644,3 +644,6 @@ const MOST_BATCHES: u32 = 16;
 
 /// A flusher only writes.
 const FLUSHER_STACK: usize = 128 * 1024;
+
+#[cfg(all(test, shuttle))]
+mod models;

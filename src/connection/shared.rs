@@ -5,7 +5,7 @@ use std::{
     net::SocketAddr,
     ptr,
     sync::{
-        Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
+        Arc, OnceLock, PoisonError, Weak,
         atomic::{AtomicBool, Ordering},
     },
     time::Instant,
@@ -22,6 +22,7 @@ use crate::{
         CloseFrame, ControlPayload, Encoder, Role,
         deflate::{Compression, Decompressor},
     },
+    sync::{Condvar, Mutex, MutexGuard},
     watchdog::{Timed, Watch},
 };
 

@@ -41,4 +41,6 @@ const GUID: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 const VERSION: &str = "13";
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;

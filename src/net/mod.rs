@@ -2,6 +2,8 @@
 
 mod cancel;
 pub(crate) mod dial;
+#[cfg(all(test, shuttle))]
+pub(crate) mod double;
 pub(crate) mod http_exchange;
 pub(crate) mod socket;
 mod stream;

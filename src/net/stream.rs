@@ -7,6 +7,8 @@ use std::{io, net::SocketAddr, sync::Arc};
 
 use rustix::net::Shutdown;
 
+#[cfg(all(test, shuttle))]
+use crate::net::double::Double;
 use crate::net::socket::{Socket, Wait};
 #[cfg(feature = "tls")]
 use crate::net::tls::TlsSession;
@@ -19,6 +21,8 @@ pub(crate) enum Stream {
     /// is reached by TLS.
     #[cfg(feature = "tls")]
     Tls(Box<Stream>, TlsSession),
+    #[cfg(all(test, shuttle))]
+    Double(Arc<Double>),
 }
 
 impl Stream {
@@ -27,6 +31,8 @@ impl Stream {
             Self::Plain(socket) => socket,
             #[cfg(feature = "tls")]
             Self::Tls(below, _) => below.socket(),
+            #[cfg(all(test, shuttle))]
+            Self::Double(double) => unreachable!("{double:?} is no socket"),
         }
     }
 
@@ -49,6 +55,8 @@ impl Stream {
             Self::Plain(socket) => socket.receive(buffer, wait),
             #[cfg(feature = "tls")]
             Self::Tls(below, session) => session.receive(below, buffer, wait),
+            #[cfg(all(test, shuttle))]
+            Self::Double(double) => unreachable!("{double:?} sends nothing"),
         }
     }
 
@@ -76,6 +84,8 @@ impl Stream {
             Self::Plain(socket) => socket.send(bytes, wait),
             #[cfg(feature = "tls")]
             Self::Tls(below, session) => session.send(below, bytes, wait),
+            #[cfg(all(test, shuttle))]
+            Self::Double(double) => double.send([bytes, &[]], wait),
         }
     }
 
@@ -95,6 +105,8 @@ impl Stream {
                 }
                 Ok(taken)
             }
+            #[cfg(all(test, shuttle))]
+            Self::Double(double) => double.send(pieces, wait),
         }
     }
 
@@ -102,6 +114,8 @@ impl Stream {
     pub(crate) fn has_unsent(&self) -> bool {
         match self {
             Self::Plain(_) => false,
+            #[cfg(all(test, shuttle))]
+            Self::Double(_) => false,
             #[cfg(feature = "tls")]
             Self::Tls(below, session) => session.has_unsent() || below.has_unsent(),
         }
@@ -118,6 +132,8 @@ impl Stream {
             Self::Tls(below, session) => {
                 Ok(below.flush(wait)? && session.flush(below, wait)? && below.flush(wait)?)
             }
+            #[cfg(all(test, shuttle))]
+            Self::Double(_) => Ok(true),
         }
     }
 
@@ -130,11 +146,17 @@ impl Stream {
                 session.say_goodbye(below);
                 below.finish();
             }
+            #[cfg(all(test, shuttle))]
+            Self::Double(double) => double.finish(),
         }
     }
 
     /// Cuts both directions. Wakes whoever is blocked in a call.
     pub(crate) fn shutdown(&self) {
+        #[cfg(all(test, shuttle))]
+        if let Self::Double(double) = self {
+            return double.shutdown();
+        }
         self.socket().shutdown(Shutdown::Both);
     }
 }

@@ -535,4 +535,6 @@ const LARGEST_DECOMPRESSED_KEPT: usize = 64 * 1024;
 const READS_A_ROUND: u32 = 32;
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;

@@ -5,7 +5,7 @@ use crate::protocol::Encoder;
 
 /// What a decoder said, in a form that is easy to compare.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Seen {
+pub(super) enum Seen {
     Text(String),
     Binary(Vec<u8>),
     Ping(Vec<u8>),
@@ -14,7 +14,7 @@ enum Seen {
     Error(ProtocolError),
 }
 
-const LIMITS: Limits = Limits {
+pub(super) const LIMITS: Limits = Limits {
     max_message_bytes: 16 << 20,
     max_fragments: 131_072,
 };
@@ -24,7 +24,16 @@ fn decode_with(stream: &[u8], piece: usize, peer: Role, limits: Limits) -> (Vec<
     feed(Decoder::new(peer, limits, None, Vec::new()), stream, piece)
 }
 
-fn feed(mut decoder: Decoder, stream: &[u8], piece: usize) -> (Vec<Seen>, Decoder) {
+fn feed(decoder: Decoder, stream: &[u8], piece: usize) -> (Vec<Seen>, Decoder) {
+    feed_in(decoder, stream, || piece)
+}
+
+/// As `feed`, in pieces of various lengths.
+pub(super) fn feed_in(
+    mut decoder: Decoder,
+    stream: &[u8],
+    mut piece: impl FnMut() -> usize,
+) -> (Vec<Seen>, Decoder) {
     let mut seen = Vec::new();
     let mut rest = stream;
     loop {
@@ -33,7 +42,7 @@ fn feed(mut decoder: Decoder, stream: &[u8], piece: usize) -> (Vec<Seen>, Decode
                 if rest.is_empty() {
                     return (seen, decoder);
                 }
-                let received = rest.len().min(piece);
+                let received = rest.len().min(piece());
                 let room = match decoder.room() {
                     Ok(room) => room,
                     Err(error) => {

@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# Builds the fuzz targets and runs each of them for so many seconds: fuzz/run.sh SECONDS [TARGET...]
+# They begin with the inputs in fuzz/corpus; what they add to those, and an input that fails, goes into target/fuzz.
+set -uo pipefail
+cd "$(dirname "$0")/.." || exit
+seconds=${1:-}
+if ! [[ $seconds =~ ^[1-9][0-9]*$ ]]; then
+    echo "usage: fuzz/run.sh SECONDS [TARGET...]" >&2
+    exit 2
+fi
+shift
+version=0.13.2
+tools=$PWD/target/tools
+work=$PWD/target/fuzz
+mkdir -p "$work"
+
+if [ "$("$tools/bin/cargo-fuzz" --version 2>/dev/null)" != "cargo-fuzz $version" ]; then
+    echo "installing cargo-fuzz $version into target/tools (one to two minutes)"
+    cargo install --quiet --locked "cargo-fuzz@$version" --root "$tools" --target-dir "$tools/build" || exit
+    rm -rf "$tools/build"
+fi
+# The sanitizer is an unstable option, which the stable compiler takes only with this.
+export RUSTC_BOOTSTRAP=1
+fuzz() { "$tools/bin/cargo-fuzz" fuzz "$@"; }
+if ! fuzz build --fuzz-dir fuzz --target-dir "$work/build" >"$work/build.log" 2>&1; then
+    tail -n 60 "$work/build.log"
+    echo "the fuzz targets do not build, see above: either the sources are wrong, or this compiler" \
+        "($(rustc --version)) has no AddressSanitizer for this machine, or refuses RUSTC_BOOTSTRAP" >&2
+    exit 1
+fi
+binaries=$work/build/$(rustc -vV | sed -n 's/^host: //p')/release
+
+targets=("$@")
+[ $# -gt 0 ] || mapfile -t targets < <(fuzz list --fuzz-dir fuzz)
+status=0
+for target in "${targets[@]}"; do
+    mkdir -p "$work/corpus/$target"
+    # The peer's ways to waste time and memory are faults too: ten seconds an input, 1 GiB.
+    if "$binaries/$target" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=1024 -max_len=4096 \
+        -print_final_stats=1 -artifact_prefix="$work/$target-" \
+        "$work/corpus/$target" "fuzz/corpus/$target" </dev/null >"$work/$target.log" 2>&1; then
+        awk -v target="$target" '/^stat::number_of_executed_units/ { units = $2 } /^stat::average_exec_per_sec/ { rate = $2 }
+            END { printf "%-14s %9d executions, %6d a second\n", target, units, rate }' "$work/$target.log"
+    else
+        tail -n 60 "$work/$target.log"
+        echo "$target has FAILED; the input is in target/fuzz" >&2
+        status=1
+    fi
+done
+exit $status

@@ -1,0 +1,354 @@
+//! The outbox in many orders of its threads: tests/models.sh runs these under shuttle, which reports a thread that
+//! waits for ever, and says how to repeat the order that failed.
+//!
+//! Time stands still: no wait on a condition ever times out, so whoever is not woken is found. What a deadline
+//! does in mid-write is the socket's double's to say.
+
+use std::{sync::Arc, time::Duration};
+
+use shuttle::thread;
+
+use super::*;
+use crate::{
+    Options,
+    connection::shared::Opened,
+    net::double::Double,
+    protocol::{CloseFrame, Role, frame::FrameHeader},
+};
+
+/// A connection that sends to a double.
+struct Model {
+    shared: Arc<Shared>,
+    double: Arc<Double>,
+}
+
+/// What the peer would see.
+#[derive(Debug, PartialEq)]
+enum Seen {
+    /// Who sent it, and which of its messages it is.
+    Message(u8, u8),
+    Ping,
+    Pong(u8),
+    Close(u16),
+}
+
+impl Model {
+    fn new(is_slow: bool) -> Arc<Self> {
+        let mut options = Options::new();
+        options
+            .max_buffered_bytes(40)
+            .ping_interval(None)
+            // Not within any run of a model, but no clock's end either.
+            .close_timeout(Duration::from_secs(1_000_000));
+        let double = Arc::new(Double::new(is_slow));
+        let socket = Arc::new(Stream::Double(double.clone()));
+        let shared = Shared::new(Role::Server, options, Opened::default(), socket).unwrap();
+        Arc::new(Self { shared, double })
+    }
+
+    /// Sends a message that says whose it is.
+    fn send(&self, who: u8, number: u8, len: usize, patience: Patience) -> Result<()> {
+        let mut payload = vec![0; len];
+        payload[..2].copy_from_slice(&[who, number]);
+        let message = Outgoing::Message {
+            opcode: Opcode::Binary,
+            payload: &payload,
+            may_compress: true,
+        };
+        self.shared.send(message, patience)
+    }
+
+    /// Streams a message in two fragments.
+    fn stream(&self, who: u8, number: u8) -> Result<()> {
+        self.shared.begin_streaming()?;
+        let fragments = [
+            (Opcode::Binary, &[who, number][..]),
+            (Opcode::Continuation, &[0]),
+        ];
+        let result = fragments.into_iter().try_for_each(|(opcode, payload)| {
+            let fragment = Outgoing::Fragment {
+                opcode,
+                is_final: opcode == Opcode::Continuation,
+                payload,
+                may_compress: true,
+            };
+            self.shared.send(fragment, Patience::Wait)
+        });
+        self.shared.end_streaming();
+        result
+    }
+
+    /// What a receiver does where a ping has come, before it reads again.
+    fn answer(&self, number: u8) {
+        self.shared
+            .answer_ping(ControlPayload::new(&[number]).unwrap());
+        let _ = self.shared.flush(Wait::Never);
+    }
+
+    fn spawn<T: Send + 'static>(
+        self: &Arc<Self>,
+        run: impl FnOnce(&Self) -> T + Send + 'static,
+    ) -> thread::JoinHandle<T> {
+        let own = self.clone();
+        thread::spawn(move || run(&own))
+    }
+
+    /// Waits until nothing is left to write, which somebody must see to, and tells what the peer sees: whole
+    /// frames, with nothing behind Close.
+    fn finish(&self) -> Vec<Seen> {
+        loop {
+            let state = self.shared.lock();
+            if !state.is_writing && !state.has_output() && !state.has_flusher {
+                break;
+            }
+            drop(state);
+            thread::yield_now();
+        }
+        let state = self.shared.lock();
+        assert_eq!((state.waiters, state.role_waiters), (0, 0));
+        assert_eq!(state.buffered(), 0);
+        drop(state);
+        let (seen, is_whole) = decode(&self.double.taken());
+        assert!(is_whole, "half a frame at the end");
+        seen
+    }
+}
+
+/// What lies in the stream, and whether it ends with a frame's end. A message counts when its last fragment is there.
+fn decode(stream: &[u8]) -> (Vec<Seen>, bool) {
+    let mut seen = Vec::new();
+    let mut streamed = None;
+    let mut rest = stream;
+    loop {
+        let header =
+            FrameHeader::parse(rest, Role::Server, false).expect("a stream without faults");
+        let Some((header, used)) = header else { break };
+        let Some((payload, behind)) = rest[used..].split_at_checked(header.payload_len as usize)
+        else {
+            break;
+        };
+        rest = behind;
+        match (header.opcode, payload) {
+            (Opcode::Binary, [who, number, ..]) => {
+                assert!(streamed.is_none(), "interleaved");
+                streamed = Some(Seen::Message(*who, *number));
+            }
+            (Opcode::Continuation, _) => assert!(streamed.is_some(), "nothing to continue"),
+            (Opcode::Ping, _) => seen.push(Seen::Ping),
+            (Opcode::Pong, [number]) => seen.push(Seen::Pong(*number)),
+            (Opcode::Close, [high, low, ..]) => {
+                seen.push(Seen::Close(u16::from_be_bytes([*high, *low])));
+                assert_eq!(rest, [], "something follows Close");
+            }
+            other => panic!("{other:?}"),
+        }
+        if header.is_final && !header.opcode.is_control() {
+            seen.extend(streamed.take());
+        }
+    }
+    (seen, rest.is_empty())
+}
+
+/// The numbers of somebody's messages.
+fn of(who: u8, seen: &[Seen]) -> Vec<u8> {
+    let own = |seen: &Seen| match seen {
+        Seen::Message(sender, number) if *sender == who => Some(*number),
+        _ => None,
+    };
+    seen.iter().filter_map(own).collect()
+}
+
+fn check(model: impl Fn() + Send + Sync + 'static) {
+    let model = Arc::new(model);
+    let own = model.clone();
+    shuttle::check_random(move || own(), ORDERS);
+    shuttle::check_pct(move || model(), ORDERS, 3);
+}
+
+#[test]
+fn every_accepted_message_goes_out_once_and_in_its_senders_order() {
+    check(|| {
+        let model = Model::new(false);
+        let small = model.spawn(|model| {
+            (0..3)
+                .filter(|number| model.send(1, *number, 20, Patience::Wait).is_ok())
+                .collect::<Vec<_>>()
+        });
+        let large = model.spawn(|model| {
+            (0..2).for_each(|number| model.send(2, number, LARGE, Patience::Wait).unwrap());
+        });
+        let trying = model.spawn(|model| {
+            (0..3)
+                .filter(|number| model.send(3, *number, 30, Patience::Try).is_ok())
+                .collect::<Vec<_>>()
+        });
+        let small = small.join().unwrap();
+        large.join().unwrap();
+        let tried = trying.join().unwrap();
+        let seen = model.finish();
+        assert_eq!(small, [0, 1, 2]);
+        assert_eq!(of(1, &seen), small);
+        assert_eq!(of(2, &seen), [0, 1]);
+        assert_eq!(of(3, &seen), tried);
+    });
+}
+
+#[test]
+fn the_last_ping_is_answered_whoever_is_writing() {
+    check(|| {
+        let model = Model::new(false);
+        let writers = [1, 2].map(|who| {
+            model.spawn(move |model| {
+                (0..2).for_each(|number| model.send(who, number, 30, Patience::Wait).unwrap());
+            })
+        });
+        let reader = model.spawn(|model| (0..3).for_each(|number| model.answer(number)));
+        let pinging = model.spawn(|model| {
+            model
+                .shared
+                .send(Outgoing::Ping(b"?"), Patience::Wait)
+                .unwrap();
+        });
+        for thread in writers.into_iter().chain([reader, pinging]) {
+            thread.join().unwrap();
+        }
+        let seen = model.finish();
+        let pongs: Vec<_> = seen
+            .iter()
+            .filter_map(|seen| match seen {
+                Seen::Pong(number) => Some(*number),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(pongs.last(), Some(&2));
+        assert!(pongs.is_sorted(), "{pongs:?}");
+        assert_eq!(of(1, &seen), [0, 1]);
+        assert_eq!(of(2, &seen), [0, 1]);
+        assert_eq!(seen.iter().filter(|seen| **seen == Seen::Ping).count(), 1);
+    });
+}
+
+#[test]
+fn streamed_messages_are_not_interleaved_and_nobody_waits_for_ever() {
+    check(|| {
+        let model = Model::new(false);
+        let streaming = model.spawn(|model| model.stream(1, 0).unwrap());
+        let other = model.spawn(|model| model.stream(2, 0).unwrap());
+        let whole = model.spawn(|model| model.send(3, 0, 20, Patience::Wait).unwrap());
+        let large = model.spawn(|model| model.send(4, 0, LARGE, Patience::Wait).unwrap());
+        for thread in [streaming, other, whole, large] {
+            thread.join().unwrap();
+        }
+        let seen = model.finish();
+        assert_eq!(seen.len(), 4, "{seen:?}");
+        (1..=4).for_each(|who| assert_eq!(of(who, &seen), [0]));
+    });
+}
+
+#[test]
+fn close_wakes_who_waits_and_comes_behind_what_was_accepted() {
+    check(|| {
+        let model = Model::new(false);
+        let writers = [(1, 30), (2, 30), (3, LARGE)].map(|(who, len)| {
+            model.spawn(move |model| {
+                (0..2)
+                    .filter(
+                        |number| match model.send(who, *number, len, Patience::Wait) {
+                            Ok(()) => true,
+                            Err(Error::Closed(_)) => false,
+                            Err(other) => panic!("{other}"),
+                        },
+                    )
+                    .collect::<Vec<_>>()
+            })
+        });
+        let streaming = model.spawn(|model| {
+            let _ = model.stream(4, 0);
+        });
+        let reader = model.spawn(|model| model.answer(0));
+        let closers = [1000, 1001].map(|code| {
+            model.spawn(move |model| model.shared.start_close(CloseFrame::new(code, "")))
+        });
+        let accepted = writers.map(|thread| thread.join().unwrap());
+        for thread in closers.into_iter().chain([streaming, reader]) {
+            thread.join().unwrap();
+        }
+        let seen = model.finish();
+        assert!(
+            matches!(seen.last(), Some(Seen::Close(1000 | 1001))),
+            "{seen:?}"
+        );
+        for (who, accepted) in (1..).zip(accepted) {
+            assert_eq!(of(who, &seen), accepted);
+        }
+    });
+}
+
+#[test]
+fn a_deadline_in_mid_write_fails_everybody_with_the_same_error() {
+    check(|| {
+        let model = Model::new(true);
+        let writers = [(1, 30), (2, 30), (3, LARGE)].map(|(who, len)| {
+            model.spawn(move |model| {
+                (0..2).try_for_each(|number| model.send(who, number, len, Patience::Wait))
+            })
+        });
+        let reader = model.spawn(|model| (0..2).for_each(|number| model.answer(number)));
+        let results = writers.map(|thread| thread.join().unwrap());
+        reader.join().unwrap();
+        for result in results {
+            match result {
+                Ok(()) | Err(Error::Timeout(Phase::Send)) => {}
+                Err(other) => panic!("{other}"),
+            }
+        }
+        loop {
+            let state = model.shared.lock();
+            let is_idle = !state.is_writing && !state.has_flusher;
+            if is_idle && state.failure.is_some() {
+                break;
+            }
+            if is_idle && !state.has_output() {
+                break;
+            }
+            drop(state);
+            thread::yield_now();
+        }
+        let has_failed = model.shared.lock().failure.is_some();
+        let (_, is_whole) = decode(&model.double.taken());
+        assert!(is_whole || has_failed, "half a frame and no error");
+    });
+}
+
+#[test]
+fn a_cut_wakes_everybody() {
+    check(|| {
+        let model = Model::new(false);
+        let writers = [(1, 30), (2, 30), (3, LARGE)].map(|(who, len)| {
+            model.spawn(move |model| {
+                let result =
+                    (0..2).try_for_each(|number| model.send(who, number, len, Patience::Wait));
+                assert!(
+                    matches!(result, Ok(()) | Err(Error::Closed(_))),
+                    "{result:?}"
+                );
+            })
+        });
+        let streaming = model.spawn(|model| {
+            let _ = model.stream(4, 0);
+        });
+        let cutter = model.spawn(|model| {
+            model.shared.shutdown();
+            model.shared.end(None);
+        });
+        for thread in writers.into_iter().chain([streaming, cutter]) {
+            thread.join().unwrap();
+        }
+        let state = model.shared.lock();
+        assert_eq!((state.waiters, state.role_waiters), (0, 0));
+        assert!(state.ended.is_some());
+    });
+}
+
+/// Orders of each model and each way to choose them: a few seconds in all.
+const ORDERS: usize = 1000;

@@ -1,0 +1,65 @@
+//! What the models have for a socket: it takes as much as chance will, and keeps it.
+
+use std::{
+    io,
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+use shuttle::{
+    rand::{Rng, thread_rng},
+    sync::Mutex,
+    thread,
+};
+
+use super::socket::Wait;
+
+/// What a connection sends to.
+#[derive(Debug, Default)]
+pub(crate) struct Double {
+    taken: Mutex<Vec<u8>>,
+    /// Deadlines pass now and then.
+    is_slow: bool,
+    is_sending: AtomicBool,
+    is_finished: AtomicBool,
+    is_shut: AtomicBool,
+}
+
+impl Double {
+    pub(crate) fn new(is_slow: bool) -> Self {
+        Self {
+            is_slow,
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn send(&self, pieces: [&[u8]; 2], wait: Wait) -> io::Result<usize> {
+        let was_sending = self.is_sending.swap(true, Ordering::SeqCst);
+        assert!(!was_sending, "two writers at a time");
+        thread::yield_now();
+        let all = pieces.concat();
+        let is_cut = self.is_shut.load(Ordering::SeqCst) || self.is_finished.load(Ordering::SeqCst);
+        let may_stop = wait == Wait::Never || (self.is_slow && thread_rng().gen_range(0..4) == 0);
+        let result = match (is_cut, may_stop) {
+            (true, _) => Err(io::ErrorKind::BrokenPipe.into()),
+            (false, true) => Ok(thread_rng().gen_range(0..=all.len())),
+            (false, false) => Ok(all.len()),
+        };
+        if let Ok(len) = &result {
+            self.taken.lock().unwrap().extend_from_slice(&all[..*len]);
+        }
+        self.is_sending.store(false, Ordering::SeqCst);
+        result
+    }
+
+    pub(super) fn finish(&self) {
+        self.is_finished.store(true, Ordering::SeqCst);
+    }
+
+    pub(super) fn shutdown(&self) {
+        self.is_shut.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn taken(&self) -> Vec<u8> {
+        self.taken.lock().unwrap().clone()
+    }
+}

@@ -1,0 +1,9 @@
+#!/bin/sh
+# The models of what threads may do to each other, in thousands of orders of those threads: shuttle runs the outbox
+# and the gate of callbacks with locks of its own. A failure prints how to repeat the order that failed.
+#
+# One at a time: which thread waits for which is noted once for the process, by numbers that begin anew in each model.
+set -eu
+cd "$(dirname "$0")/.."
+RUSTFLAGS="${RUSTFLAGS:-} --cfg shuttle" cargo test --locked --workspace --lib --no-default-features \
+    --target-dir "${CARGO_TARGET_DIR:-target}/models" models:: -- --test-threads 1

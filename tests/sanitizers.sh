@@ -1,0 +1,57 @@
+#!/usr/bin/env bash
+# What the compiler's sanitizers and miri see: tests/sanitizers.sh thread|address|miri
+# Status 77 says that a tool is missing here, and nothing was run.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+what=${1:-}
+host=$(rustc -vV | sed -n 's/^host: //p')
+target=${CARGO_TARGET_DIR:-target}/$what
+
+missing() {
+    echo "NOT run: $*"
+    exit 77
+}
+
+# The first toolchain that has such a file below its library directory: the default one, or else nightly.
+toolchain_with() {
+    local toolchain
+    for toolchain in "" +nightly; do
+        # shellcheck disable=SC2086 # none is no word
+        if compgen -G "$(rustc $toolchain --print sysroot 2>/dev/null)/$1" >/dev/null; then
+            echo "$toolchain"
+            return
+        fi
+    done
+    return 1
+}
+
+# shellcheck disable=SC2086 # no toolchain is no word
+case $what in
+thread)
+    # Races of the standard library's own locks would be reported everywhere if it were not instrumented too.
+    toolchain=$(toolchain_with "lib/rustlib/src/rust/library/Cargo.lock") ||
+        missing "ThreadSanitizer needs the standard library's sources (rustup component add rust-src)"
+    export RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=thread
+    export TSAN_OPTIONS=halt_on_error=1
+    cargo $toolchain test --locked -Zbuild-std --target "$host" --target-dir "$target" \
+        --no-default-features --lib --test duplex --test closing --test flow
+    ;;
+address)
+    toolchain_with "lib/rustlib/$host/lib/librustc*rt.asan.a" >/dev/null ||
+        missing "this compiler ($(rustc --version)) brings no AddressSanitizer for $host"
+    export RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address
+    cargo test --locked --workspace --target "$host" --target-dir "$target" --lib --tests
+    ;;
+miri)
+    cargo +nightly miri --version >/dev/null 2>&1 ||
+        missing "miri is a component of nightly (rustup toolchain install nightly --component miri,rust-src)"
+    # proptest looks for earlier failures on disk.
+    export MIRIFLAGS="-Zmiri-disable-isolation"
+    cargo +nightly miri test --locked --target-dir "$target" --no-default-features --lib protocol::
+    cargo +nightly miri test --locked --target-dir "$target" --no-default-features --lib -p wstrand-ffi
+    ;;
+*)
+    echo "usage: tests/sanitizers.sh thread|address|miri" >&2
+    exit 2
+    ;;
+esac
