@@ -109,6 +109,7 @@ all)
     tests 20m
     ;;
 slow)
+    step "licences, sources, bans and each set of features" tests/supply.sh
     tests 3h --release -- --ignored
     ;;
 *)

@@ -53,11 +53,14 @@ pub mod logging;
 pub mod userdata;
 
 mod arguments;
+mod fork;
 mod gate;
 mod guard;
 #[cfg(not(feature = "tls"))]
 mod no_tls;
 mod text;
+#[path = "../../src/threads.rs"]
+mod threads;
 
 #[cfg(test)]
 mod tests;
