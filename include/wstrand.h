@@ -79,7 +79,11 @@
  *   size is WSTRAND_INVALID_ARGUMENT, as is NULL for a handle. Functions that cannot fail take NULL
  *   too, and say what they return for it.
  * - A bug of the library's that shows is caught and returned as WSTRAND_PANIC. No function ends the process,
- *   raises SIGPIPE or touches the program's signals.
+ *   raises SIGPIPE or touches the program's signals. The library's threads, on which callbacks run, take none:
+ *   they block all but those that a thread raises by its own fault, and SIGPROF.
+ * - A process that has connected or made a server may fork to exec: no descriptor of the library's gets through.
+ *   A child that does not exec must leave all handles to its parent: every function returns WSTRAND_FORKED there,
+ *   or what it returns for NULL, and frees nothing. A process that forks before that may use the library after.
  * - `close` is the protocol's closing handshake, `shutdown` cuts a connection, `free` gives memory back.
  */
 
@@ -178,7 +182,7 @@
 #define WSTRAND_PROTOCOL 12
 
 /**
- * There is no memory for a message. The connection has failed.
+ * There is no memory for a message. One that was to be sent was not; else the connection has failed.
  */
 #define WSTRAND_OUT_OF_MEMORY 13
 
@@ -202,6 +206,11 @@
  * Connecting was given up, by `wstrand_cancel_trigger`.
  */
 #define WSTRAND_CANCELLED 17
+
+/**
+ * This process was forked from one that had a connection or a server. Nothing was done: see the top of this header.
+ */
+#define WSTRAND_FORKED 18
 
 /**
  * TLS 1.2 (RFC 5246).

@@ -59,6 +59,13 @@
 //! [`wait_closed`](WebSocket::wait_closed) waits for its end. Dropping a connection closes it too. How it
 //! ended is told in the W3C API's terms, by [`CloseInfo`].
 //!
+//! # Threads and signals
+//!
+//! The threads that the library starts, on which handlers run too, take no signals of the process's (they block
+//! all but those that a thread raises by its own fault, and SIGPROF): signals come to the program's own threads.
+//! After `fork` without `exec` the child has none of the library's threads, and must leave connections and servers
+//! that it inherited alone. No descriptor outlives `exec`.
+//!
 //! # Logging
 //!
 //! What goes wrong with no caller to tell it to is logged through the `log` crate, with the target `wstrand`.
@@ -83,6 +90,7 @@ mod proxy;
 mod server;
 mod sync;
 mod target;
+mod threads;
 #[cfg(feature = "tls")]
 mod tls;
 mod watchdog;

@@ -46,6 +46,24 @@ impl<'a> Message<'a> {
         }
     }
 
+    /// Copies the message; `None` if there is no memory for it.
+    pub(crate) fn try_into_owned(self) -> Option<OwnedMessage> {
+        let mut copy = Vec::new();
+        copy.try_reserve_exact(self.as_bytes().len()).ok()?;
+        match self {
+            Self::Binary(bytes) => {
+                copy.extend_from_slice(bytes);
+                Some(OwnedMessage::Binary(copy))
+            }
+            Self::Text(text) => {
+                // Nothing to check as yet, and room for what needs no check.
+                let mut copy = String::from_utf8(copy).ok()?;
+                copy.push_str(text);
+                Some(OwnedMessage::Text(copy))
+            }
+        }
+    }
+
     /// Copies the message.
     pub fn into_owned(self) -> OwnedMessage {
         match self {

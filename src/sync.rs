@@ -2,13 +2,22 @@
 //! shuttle's, which tries one order of the threads after another.
 
 #[cfg(not(all(test, shuttle)))]
-pub(crate) use std::{
-    sync::{Condvar, Mutex, MutexGuard},
-    thread,
-};
+pub(crate) use std::sync::{Condvar, Mutex, MutexGuard};
+
+#[cfg(not(all(test, shuttle)))]
+pub(crate) use crate::threads::spawn;
 
 #[cfg(all(test, shuttle))]
 pub(crate) use shuttle::{
     sync::{Condvar, Mutex, MutexGuard},
     thread,
 };
+
+#[cfg(all(test, shuttle))]
+pub(crate) fn spawn(
+    name: &str,
+    _stack_bytes: Option<usize>,
+    run: impl FnOnce() + Send + 'static,
+) -> std::io::Result<thread::JoinHandle<()>> {
+    thread::Builder::new().name(name.into()).spawn(run)
+}

@@ -8,9 +8,10 @@ use std::{
     io,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak},
-    thread,
     time::Instant,
 };
+
+use crate::threads;
 
 /// What has deadlines.
 pub(crate) trait Timed: Send + Sync {
@@ -53,10 +54,7 @@ impl Watch {
         let watchdog = watchdog();
         let mut list = watchdog.lock();
         if !list.is_running {
-            thread::Builder::new()
-                .name("wstrand-watch".into())
-                .stack_size(STACK_BYTES)
-                .spawn(|| watchdog.run())?;
+            threads::spawn("wstrand-watch", Some(STACK_BYTES), || watchdog.run())?;
             list.is_running = true;
         }
         list.last_id += 1;

@@ -600,7 +600,56 @@ macro_rules! programs {
     };
 }
 
-programs! { arguments duplex lifetime pull server signals sigpipe }
+programs! { arguments duplex lifetime logger pull server signals sigpipe }
+
+/// Ends that no leak check survives: a process that ends in the middle, one that forks, a library that goes.
+mod ends {
+    use super::*;
+
+    #[test]
+    fn a_process_exits_with_live_connections() {
+        plain("exit.c", "c11", &[]);
+    }
+
+    #[test]
+    fn a_process_exits_with_live_connections_under_the_sanitizers() {
+        let built = build(
+            "sanitized",
+            "exit.c",
+            "c11",
+            &["-O1", "-fsanitize=address,undefined"],
+        );
+        let mut command = staged(&built);
+        command.env("ASAN_OPTIONS", "detect_leaks=0");
+        Process::start(&mut command).succeed();
+    }
+
+    #[test]
+    fn a_forked_child_is_refused_and_an_executed_one_inherits_nothing() {
+        plain("fork.c", "c11", &[]);
+    }
+
+    #[test]
+    fn a_forked_child_is_refused_and_an_executed_one_inherits_nothing_under_the_sanitizers() {
+        sanitized("fork.c", "c11", &["light"]);
+    }
+
+    #[test]
+    fn the_library_is_loaded_used_and_unloaded_a_hundred_times() {
+        let built = scratch("unload").join("unload");
+        let include = format!("-I{}", prefix().join("include").display());
+        let mut command = Language::C.compiler("c11");
+        command
+            .args(["-O1", "-pthread", &include])
+            .arg(root().join("tests/c/unload.c"))
+            .arg("-o")
+            .arg(&built)
+            .arg("-ldl");
+        Process::start(&mut command).succeed();
+        let library = prefix().join("lib/libwstrand.so");
+        Process::start(Command::new(&built).arg(library)).succeed_within(LONG);
+    }
+}
 
 mod wrapper {
     #[test]

@@ -116,6 +116,7 @@ all)
     step "20 seconds of each fuzz target" fuzz/run.sh 20
     ;;
 slow)
+    step "licences, sources, bans and each set of features" tests/supply.sh
     tests 3h --release -- --ignored
     for tool in address thread miri; do
         step "tests/sanitizers.sh $tool" tests/sanitizers.sh "$tool"

@@ -5,7 +5,6 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     ptr,
     sync::Arc,
-    thread,
 };
 
 use wstrand::{Client, Error, Phase, WebSocket, close_code};
@@ -14,9 +13,11 @@ use crate::{
     arguments::{self, Out},
     connection::{Role, wstrand_connection},
     error::wstrand_error,
+    fork,
     guard::{self, Failure},
     handler::wstrand_handler,
     options::wstrand_options,
+    threads,
 };
 
 /// Connects to a WebSocket server: resolves the name, connects, and does the opening handshake
@@ -151,6 +152,7 @@ unsafe fn open(
     // SAFETY: NULL or a handle, by the header's contract.
     let handler = unsafe { handler.as_ref() };
 
+    fork::beware();
     let ws = connect(&*wstrand_options::client(options)?, url)?;
     let connection = wstrand_connection::new(&ws, Role::Client, handler);
     if handler.is_none() {
@@ -169,10 +171,7 @@ unsafe fn open(
 /// Starts the connection's own thread.
 fn spawn(connection: &Arc<wstrand_connection>, ws: WebSocket) -> Result<(), Failure> {
     let own = connection.clone();
-    let spawned = thread::Builder::new()
-        .name("wstrand".into())
-        .spawn(move || run(&own, ws));
-    match spawned {
+    match threads::spawn("wstrand", None, move || run(&own, ws)) {
         Ok(thread) => {
             connection.set_thread(thread);
             Ok(())

@@ -12,8 +12,10 @@ use wstrand::{Error, Misuse};
 
 use crate::{
     error::wstrand_error,
+    fork,
     status::{
-        WSTRAND_INVALID_ARGUMENT, WSTRAND_INVALID_STATE, WSTRAND_OK, WSTRAND_PANIC, status_of,
+        WSTRAND_FORKED, WSTRAND_INVALID_ARGUMENT, WSTRAND_INVALID_STATE, WSTRAND_OK, WSTRAND_PANIC,
+        status_of,
     },
 };
 
@@ -63,7 +65,7 @@ impl From<Misuse> for Failure {
     }
 }
 
-/// Runs an export that returns a value; `default` if it panics.
+/// Runs an export that returns a value; `default` if it panics, and in a forked child.
 pub(crate) fn value<T>(default: T, body: impl FnOnce() -> T) -> T {
     catch(body).unwrap_or(default)
 }
@@ -73,6 +75,7 @@ pub(crate) fn code(body: impl FnOnce() -> Result<(), Failure>) -> c_int {
     match catch(body) {
         Some(Ok(())) => WSTRAND_OK,
         Some(Err(failure)) => failure.code,
+        None if fork::is_child() => WSTRAND_FORKED,
         None => WSTRAND_PANIC,
     }
 }
@@ -89,6 +92,7 @@ pub(crate) unsafe fn code_and_error(
     let failure = match catch(body) {
         Some(Ok(())) => None,
         Some(Err(failure)) => Some(failure),
+        None if fork::is_child() => Some(Failure::new(WSTRAND_FORKED, "")),
         None => Some(Failure::new(WSTRAND_PANIC, "the library panicked: a bug")),
     };
     let code = failure.as_ref().map_or(WSTRAND_OK, |failure| failure.code);
@@ -104,7 +108,11 @@ pub(crate) unsafe fn code_and_error(
     code
 }
 
+/// Runs the body of an export; `None` if it panics, or if this process is a forked child.
 fn catch<T>(body: impl FnOnce() -> T) -> Option<T> {
+    if fork::is_child() {
+        return None;
+    }
     let body = || {
         #[cfg(test)]
         tests::panic_if_armed();

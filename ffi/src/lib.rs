@@ -53,12 +53,15 @@ pub mod logging;
 pub mod userdata;
 
 mod arguments;
+mod fork;
 mod gate;
 mod guard;
 #[cfg(not(feature = "tls"))]
 mod no_tls;
 mod sync;
 mod text;
+#[path = "../../src/threads.rs"]
+mod threads;
 
 #[cfg(test)]
 mod tests;

@@ -16,6 +16,7 @@ use crate::{
     connect,
     connection::{Role, wstrand_connection},
     error::wstrand_error,
+    fork,
     gate::{in_callback, is_in_callback},
     guard::{self, Failure},
     handler::{Callbacks, wstrand_handler},
@@ -174,6 +175,7 @@ unsafe fn make(
     let handler = unsafe { arguments::handle(handler, "handler") }?;
 
     options.map_or(Ok(()), wstrand_options::check)?;
+    fork::beware();
     let mut server = bind()?;
     if let Some(options) = options {
         options.configure(&mut server)?;

@@ -1,6 +1,9 @@
 //! The codes that functions return.
 
-use std::ffi::{c_char, c_int};
+use std::{
+    ffi::{c_char, c_int},
+    io::ErrorKind,
+};
 
 use wstrand::{Error, Phase, ProtocolError, close_code};
 
@@ -31,7 +34,7 @@ pub const WSTRAND_IO: c_int = 10;
 pub const WSTRAND_HANDSHAKE: c_int = 11;
 /// The peer broke the protocol. The connection was failed with `wstrand_error_close_code`.
 pub const WSTRAND_PROTOCOL: c_int = 12;
-/// There is no memory for a message. The connection has failed.
+/// There is no memory for a message. One that was to be sent was not; else the connection has failed.
 pub const WSTRAND_OUT_OF_MEMORY: c_int = 13;
 /// A bug in the library was caught. The handle should be freed.
 pub const WSTRAND_PANIC: c_int = 14;
@@ -42,6 +45,8 @@ pub const WSTRAND_TLS: c_int = 15;
 pub const WSTRAND_PROXY: c_int = 16;
 /// Connecting was given up, by `wstrand_cancel_trigger`.
 pub const WSTRAND_CANCELLED: c_int = 17;
+/// This process was forked from one that had a connection or a server. Nothing was done: see the top of this header.
+pub const WSTRAND_FORKED: c_int = 18;
 
 /// Says what a code means.
 ///
@@ -69,6 +74,7 @@ pub extern "C" fn wstrand_strerror(code: c_int) -> *const c_char {
         WSTRAND_TLS => c"TLS failed",
         WSTRAND_PROXY => c"the proxy refused",
         WSTRAND_CANCELLED => c"cancelled",
+        WSTRAND_FORKED => c"not after fork",
         _ => c"unknown code",
     };
     text.as_ptr()
@@ -77,6 +83,9 @@ pub extern "C" fn wstrand_strerror(code: c_int) -> *const c_char {
 /// The code that tells of `error`.
 pub(crate) fn status_of(error: &Error) -> c_int {
     match error {
+        Error::Io { source, .. } if source.kind() == ErrorKind::OutOfMemory => {
+            WSTRAND_OUT_OF_MEMORY
+        }
         Error::Io { .. } => WSTRAND_IO,
         Error::Tls(_) => WSTRAND_TLS,
         Error::Proxy(_) => WSTRAND_PROXY,

@@ -2,7 +2,10 @@
 
 use crossbeam_channel::Sender as Channel;
 
-use crate::{CloseInfo, Error, Message, OwnedMessage, Sender, connection::Handler};
+use crate::{
+    CloseInfo, Error, Message, OwnedMessage, ProtocolError, Sender, connection::Handler,
+    protocol::CloseFrame,
+};
 
 /// Something that happened to a connection; see [`WebSocket::events`](crate::WebSocket::events).
 ///
@@ -44,7 +47,16 @@ impl Handler for IntoChannel {
     }
 
     fn on_message(&mut self, sender: &Sender, message: Message<'_>) {
-        self.put(sender, Event::Message(message.into_owned()));
+        match message.try_into_owned() {
+            Some(message) => self.put(sender, Event::Message(message)),
+            // It is lost, so nothing may follow it.
+            None => {
+                let error = ProtocolError::OutOfMemory;
+                let close = CloseFrame::new(error.close_code(), &error.to_string());
+                sender.shared().start_close(close);
+                self.put(sender, Event::Error(Error::Protocol(error)));
+            }
+        }
     }
 
     fn on_ping(&mut self, sender: &Sender, payload: &[u8]) {

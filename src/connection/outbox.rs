@@ -21,9 +21,10 @@ use crate::{
     net::{Stream, socket::Wait},
     protocol::{
         ControlPayload, Opcode,
-        encoder::{EncodeError, OpenFrame},
+        deflate::Failed,
+        encoder::{self, EncodeError, OpenFrame},
     },
-    sync::{MutexGuard, thread},
+    sync::{MutexGuard, spawn},
 };
 
 /// What a sender does where it would have to wait.
@@ -371,6 +372,9 @@ impl Shared {
             Ok(frame) => frame,
             Err(error) => return Err(self.fail_writing(state, error)),
         };
+        if let Err(error) = encoder::reserve(&mut before.bytes, state.pending.len()) {
+            return Err(self.fail_writing(state, encode_error(error)));
+        }
         before.bytes.append(&mut state.pending);
         state.is_writing = true;
         state.in_flight = before.rest().len() + payload.len();
@@ -454,10 +458,8 @@ impl Shared {
         };
         state.has_flusher = true;
         drop(state);
-        let spawned = thread::Builder::new()
-            .name("wstrand-flush".into())
-            .stack_size(FLUSHER_STACK)
-            .spawn(move || shared.run_flusher());
+        let run = move || shared.run_flusher();
+        let spawned = spawn("wstrand-flush", Some(FLUSHER_STACK), run);
         if let Err(error) = spawned {
             // The next sender writes it, or the keepalive.
             log::warn!(target: "wstrand", "cannot start a thread to send what is left: {error}");
@@ -503,11 +505,10 @@ impl State {
             Outgoing::Prepared {
                 frame,
                 is_compressed,
-            } => {
+            } => encoder::reserve(&mut self.pending, frame.len()).map(|()| {
                 self.pending.extend_from_slice(frame);
                 self.note_prepared(is_compressed);
-                Ok(())
-            }
+            }),
             Outgoing::Ping(payload) => return self.encode_control(Opcode::Ping, payload),
         };
         encoded.map_err(encode_error)
@@ -600,6 +601,8 @@ fn send_payload(
     }
     let bytes = &mut scratch.bytes;
     bytes.clear();
+    let room = frame.header().len() + payload.len().min(PIECE);
+    encoder::reserve(bytes, room).map_err(encode_error)?;
     bytes.extend_from_slice(frame.header());
     let mut offset = 0;
     for piece in payload.chunks(PIECE) {
@@ -614,7 +617,10 @@ fn send_payload(
 pub(super) fn encode_error(error: EncodeError) -> Error {
     let error = match error {
         EncodeError::Random(error) => error.into(),
-        EncodeError::Compression(error) => std::io::Error::other(error),
+        EncodeError::OutOfMemory | EncodeError::Compression(Failed::OutOfMemory) => {
+            std::io::ErrorKind::OutOfMemory.into()
+        }
+        EncodeError::Compression(error @ Failed::Zlib) => std::io::Error::other(error),
     };
     Error::io(Phase::Send, error)
 }

@@ -47,7 +47,7 @@ struct Inner {
 
 struct Prepared {
     compression: Option<Compression>,
-    frame: Arc<[u8]>,
+    frame: Arc<Vec<u8>>,
 }
 
 impl PreparedMessage {
@@ -94,7 +94,7 @@ impl PreparedMessage {
         shared.send(prepared, patience)
     }
 
-    fn frame(&self, compression: Option<Compression>) -> Result<Arc<[u8]>> {
+    fn frame(&self, compression: Option<Compression>) -> Result<Arc<Vec<u8>>> {
         // Whoever comes second waits here instead of compressing it again.
         let mut frames = self
             .inner
@@ -116,7 +116,7 @@ impl PreparedMessage {
                 &mut frame,
             )
             .map_err(encode_error)?;
-        let frame: Arc<[u8]> = frame.into();
+        let frame = Arc::new(frame);
         frames.push(Prepared {
             compression,
             frame: frame.clone(),

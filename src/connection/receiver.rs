@@ -12,6 +12,7 @@ use crate::{
     connection::{Sender, events::IntoChannel, handler, shared::Shared},
     net::{Stream, socket::Wait},
     protocol::{CloseFrame, ControlPayload, Decoder, Role, Step, close::code},
+    threads,
 };
 
 /// The receiving half of a connection.
@@ -167,10 +168,7 @@ impl Receiver {
         let run = move || {
             self.run(handler);
         };
-        thread::Builder::new()
-            .name("wstrand".into())
-            .spawn(run)
-            .map_err(|error| Error::io(Phase::Spawn, error))?;
+        threads::spawn("wstrand", None, run).map_err(|error| Error::io(Phase::Spawn, error))?;
         Ok(())
     }
 
@@ -212,10 +210,10 @@ impl Drop for Receiver {
             return;
         }
         let shared = inbound.reader.shared.clone();
-        let spawned = thread::Builder::new()
-            .name("wstrand-close".into())
-            .stack_size(CLOSER_STACK)
-            .spawn(move || inbound.run_out());
+        let run = move || {
+            inbound.run_out();
+        };
+        let spawned = threads::spawn("wstrand-close", Some(CLOSER_STACK), run);
         if let Err(error) = spawned {
             log::warn!(target: "wstrand", "cannot start a thread to finish closing: {error}");
             shared.shutdown();
@@ -417,7 +415,10 @@ impl Reader {
         while let Stage::Draining { until, bytes } = &mut self.stage {
             let Some(socket) = &self.socket else { break };
             scrap.clear();
-            scrap.reserve(SCRAP);
+            if scrap.try_reserve(SCRAP).is_err() {
+                self.end(None);
+                break;
+            }
             match socket.receive_data(&mut scrap, wait.at_most(*until)) {
                 Ok(len @ 1..) if *bytes + len <= MAX_DRAINED => *bytes += len,
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
@@ -449,9 +450,17 @@ impl<R: std::borrow::BorrowMut<Receiver>> Iterator for Messages<R> {
     type Item = Result<OwnedMessage>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let item = match self.0.as_mut()?.borrow_mut().receive() {
+        let receiver = self.0.as_mut()?.borrow_mut();
+        let copied = receiver
+            .receive()
+            .map(|message| message.map(Message::try_into_owned));
+        let item = match copied {
             Ok(None) => None,
-            Ok(Some(message)) => return Some(Ok(message.into_owned())),
+            Ok(Some(Some(message))) => return Some(Ok(message)),
+            Ok(Some(None)) => {
+                receiver.inbound.reader.fail(ProtocolError::OutOfMemory);
+                Some(Err(Error::Protocol(ProtocolError::OutOfMemory)))
+            }
             Err(error) => Some(Err(error)),
         };
         self.0 = None;

@@ -3,7 +3,7 @@
 use std::io;
 
 use crate::{
-    Error, MessageKind, Misuse, Result, Sender,
+    Error, MessageKind, Misuse, Phase, Result, Sender,
     connection::outbox::{Outgoing, Patience},
     protocol::{CloseFrame, Opcode, close::code, utf8::Utf8Validator},
 };
@@ -26,12 +26,15 @@ pub struct MessageWriter {
 
 impl MessageWriter {
     pub(super) fn begin(sender: Sender, kind: MessageKind) -> Result<Self> {
+        let mut buffer = Vec::new();
+        let reserved = buffer.try_reserve_exact(FRAGMENT);
+        reserved.map_err(|_| Error::io(Phase::Send, io::ErrorKind::OutOfMemory.into()))?;
         sender.shared().begin_streaming()?;
         Ok(Self {
             sender,
             kind,
             utf8: Utf8Validator::default(),
-            buffer: Vec::with_capacity(FRAGMENT),
+            buffer,
             may_compress: true,
             has_begun: false,
             is_finished: false,

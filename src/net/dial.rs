@@ -9,7 +9,6 @@ use std::{
     },
     path::Path,
     sync::{Arc, Mutex, PoisonError},
-    thread,
     time::{Duration, Instant},
 };
 
@@ -27,6 +26,7 @@ use crate::{
         Cancel,
         socket::{Socket, Tcp},
     },
+    threads,
 };
 
 /// How to reach a host.
@@ -95,14 +95,13 @@ impl Dial<'_> {
             UnixStream::pair().map_err(|error| Error::io(Phase::Resolve, error))?;
         let found = Arc::new(Mutex::new(None));
         let (name, result) = (host.to_owned(), found.clone());
-        thread::Builder::new()
-            .name("wstrand-resolve".into())
-            .spawn(move || {
-                let addrs = (name.as_str(), port).to_socket_addrs();
-                let addrs = addrs.map(Iterator::collect::<Vec<_>>);
-                *result.lock().unwrap_or_else(PoisonError::into_inner) = Some(addrs);
-                drop(done); // which the other end sees
-            })
+        let look_up = move || {
+            let addrs = (name.as_str(), port).to_socket_addrs();
+            let addrs = addrs.map(Iterator::collect::<Vec<_>>);
+            *result.lock().unwrap_or_else(PoisonError::into_inner) = Some(addrs);
+            drop(done); // which the other end sees
+        };
+        threads::spawn("wstrand-resolve", None, look_up)
             .map_err(|error| Error::io(Phase::Spawn, error))?;
         loop {
             let found = found.lock().unwrap_or_else(PoisonError::into_inner).take();

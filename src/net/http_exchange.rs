@@ -1,6 +1,9 @@
 //! The HTTP exchange that opens a connection, over a socket: heads in, heads and short bodies out.
 
-use std::time::{Duration, Instant};
+use std::{
+    io,
+    time::{Duration, Instant},
+};
 
 use crate::{
     Error, HandshakeError, Phase, Result,
@@ -20,9 +23,10 @@ pub(crate) fn read_head(
     phase: Phase,
 ) -> Result<HeadBuffer> {
     let mut head = HeadBuffer::new(max_head_bytes);
-    let mut buffer = Vec::with_capacity(READ);
+    let mut buffer = Vec::new();
     loop {
         buffer.clear();
+        reserve(&mut buffer).map_err(|error| Error::io(phase, error))?;
         match socket.receive_data(&mut buffer, wait) {
             Ok(0) => return Err(HandshakeError::Ended.into()),
             Ok(_) => {
@@ -53,11 +57,11 @@ pub(crate) fn read_bytes(
     phase: Phase,
 ) -> Result<()> {
     while received.len() < len {
-        received.reserve(READ);
+        reserve(received).map_err(|error| Error::io(phase, error))?;
         match socket.receive_data(received, wait) {
             Ok(1..) => {}
             Ok(0) => {
-                let error = std::io::ErrorKind::UnexpectedEof.into();
+                let error = io::ErrorKind::UnexpectedEof.into();
                 return Err(Error::io(phase, error));
             }
             Err(error) => return Err(timeout_or_io(error, phase)),
@@ -78,8 +82,8 @@ pub(crate) fn read_body(
         .map_or(MAX_BODY, |len| len.min(MAX_BODY));
     let wait = wait.at_most(Instant::now() + PATIENCE_FOR_BODY);
     while received.len() < expected {
-        received.reserve(READ);
-        if !matches!(socket.receive_data(&mut received, wait), Ok(1..)) {
+        let read = reserve(&mut received).and_then(|()| socket.receive_data(&mut received, wait));
+        if !matches!(read, Ok(1..)) {
             break;
         }
     }
@@ -95,9 +99,11 @@ pub(crate) fn read_body(
 pub(crate) fn hang_up(socket: &Stream) {
     socket.finish();
     let wait = Wait::for_duration(PATIENCE_FOR_END);
-    let mut scrap = Vec::with_capacity(READ);
+    let mut scrap = Vec::new();
     let mut read = 0;
-    while let Ok(len @ 1..) = socket.receive_data(&mut scrap, wait) {
+    while let Ok(len @ 1..) =
+        reserve(&mut scrap).and_then(|()| socket.receive_data(&mut scrap, wait))
+    {
         read += len;
         if read > MAX_DRAINED {
             break;
@@ -107,9 +113,16 @@ pub(crate) fn hang_up(socket: &Stream) {
     socket.shutdown();
 }
 
-fn timeout_or_io(error: std::io::Error, phase: Phase) -> Error {
+/// Makes room for one read.
+fn reserve(buffer: &mut Vec<u8>) -> io::Result<()> {
+    buffer
+        .try_reserve(READ)
+        .map_err(|_| io::ErrorKind::OutOfMemory.into())
+}
+
+fn timeout_or_io(error: io::Error, phase: Phase) -> Error {
     match error.kind() {
-        std::io::ErrorKind::WouldBlock => Error::Timeout(phase),
+        io::ErrorKind::WouldBlock => Error::Timeout(phase),
         _ => Error::io(phase, error),
     }
 }

@@ -100,7 +100,7 @@ impl TlsSession {
     }
 
     fn shake_hands(mut attempt: Attempt, pipe: Pipe, below: &Stream, wait: Wait) -> Result<Self> {
-        let mut raw = Vec::with_capacity(RAW);
+        let mut raw = Vec::new();
         loop {
             let outgoing = pipe.take_outgoing();
             let sent = below.send(&outgoing, wait);
@@ -124,13 +124,16 @@ impl TlsSession {
             };
             check_sent(sent, outgoing.len())?;
             raw.clear();
+            reserve(&mut raw, RAW).map_err(|error| Error::io(Phase::Tls, error))?;
             match below.receive_data(&mut raw, wait) {
                 Ok(0) if pipe.has_ended() => {
                     let error = io::ErrorKind::UnexpectedEof.into();
                     return Err(Error::io(Phase::Tls, error));
                 }
                 Ok(0) => pipe.end(),
-                Ok(_) => pipe.feed(&raw),
+                Ok(_) => pipe
+                    .feed(&raw)
+                    .map_err(|error| Error::io(Phase::Tls, error))?,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     return Err(Error::Timeout(Phase::Tls));
                 }
@@ -171,16 +174,17 @@ impl TlsSession {
         let mut raw = mem::take(&mut session.raw);
         drop(session);
         raw.clear();
-        raw.reserve(RAW);
-        let received = below.receive(&mut raw, wait);
+        let received = reserve(&mut raw, RAW).and_then(|()| below.receive(&mut raw, wait));
         let mut session = self.lock();
-        match received {
-            Ok(0) => session.pipe.end(),
-            Ok(_) => session.pipe.feed(&raw),
-            Err(_) => {}
-        }
+        let fed = received.and_then(|len| match len {
+            0 => {
+                session.pipe.end();
+                Ok(())
+            }
+            _ => session.pipe.feed(&raw),
+        });
         session.raw = raw;
-        received?;
+        fed?;
         match self.decrypt(&mut session, buffer) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 Err(io::ErrorKind::Interrupted.into())
@@ -208,7 +212,7 @@ impl TlsSession {
             }
         };
         buffer.truncate(filled);
-        self.keep_outgoing(session);
+        self.keep_outgoing(session)?;
         match result {
             Err(error) if filled == start => Err(error),
             // Whatever else there was to say will be said by the next call.
@@ -217,12 +221,18 @@ impl TlsSession {
     }
 
     /// Keeps what the session wants to send until somebody flushes it.
-    fn keep_outgoing(&self, session: &mut Session) {
+    ///
+    /// # Errors
+    ///
+    /// There is no memory for it: the session has lost a part of what it says, and is broken.
+    fn keep_outgoing(&self, session: &mut Session) -> io::Result<()> {
         let mut outgoing = session.pipe.take_outgoing();
         if !outgoing.is_empty() {
+            reserve(&mut session.unsent, outgoing.len())?;
             session.unsent.append(&mut outgoing);
             self.has_unsent.store(true, Ordering::Release);
         }
+        Ok(())
     }
 
     /// Whether ciphertext waits for [`Self::flush`].
@@ -243,6 +253,7 @@ impl TlsSession {
             if sent < rest.len() {
                 // What the reader has added meanwhile goes behind.
                 let added = mem::replace(&mut session.unsent, unsent);
+                reserve(&mut session.unsent, added.len())?;
                 session.unsent.extend_from_slice(&added);
                 session.sent = start + sent;
                 return Ok(false);
@@ -269,7 +280,7 @@ impl TlsSession {
             // The pipe takes everything, so this is all or an error.
             let encrypted = session.engine.write_all(piece);
             encrypted.map_err(|error| io::Error::other(TlsError::new(error)))?;
-            self.keep_outgoing(&mut session);
+            self.keep_outgoing(&mut session)?;
             drop(session);
             taken += piece.len();
         }
@@ -283,9 +294,9 @@ impl TlsSession {
     pub(crate) fn say_goodbye(&self, below: &Stream) {
         let mut session = self.lock();
         session.engine.say_goodbye();
-        self.keep_outgoing(&mut session);
+        let kept = self.keep_outgoing(&mut session);
         drop(session);
-        let _ = self.flush(below, Wait::Never);
+        let _ = kept.and_then(|()| self.flush(below, Wait::Never));
     }
 }
 
@@ -344,13 +355,15 @@ impl Pipe {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn feed(&self, raw: &[u8]) {
+    fn feed(&self, raw: &[u8]) -> io::Result<()> {
         let mut buffers = self.lock();
         if buffers.taken == buffers.incoming.len() {
             buffers.incoming.clear();
             buffers.taken = 0;
         }
+        reserve(&mut buffers.incoming, raw.len())?;
         buffers.incoming.extend_from_slice(raw);
+        Ok(())
     }
 
     fn has_ended(&self) -> bool {
@@ -385,13 +398,21 @@ impl Read for Pipe {
 
 impl Write for Pipe {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.lock().outgoing.extend_from_slice(bytes);
+        let mut buffers = self.lock();
+        reserve(&mut buffers.outgoing, bytes.len())?;
+        buffers.outgoing.extend_from_slice(bytes);
         Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+fn reserve(buffer: &mut Vec<u8>, len: usize) -> io::Result<()> {
+    buffer
+        .try_reserve(len)
+        .map_err(|_| io::ErrorKind::OutOfMemory.into())
 }
 
 fn check_sent(sent: io::Result<usize>, len: usize) -> Result<()> {

@@ -5,7 +5,10 @@
 //! connection holds a stream only while a message is under way, and the streams go round among all
 //! connections.
 
-use std::sync::{Mutex, PoisonError};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Mutex, PoisonError},
+};
 
 use flate2::{Compress, Compression as Level, Decompress, FlushCompress, FlushDecompress, Status};
 
@@ -30,10 +33,15 @@ pub(crate) struct Compressor {
     stream: Option<Compress>,
 }
 
-/// zlib cannot go on, which its documentation rules out.
+/// Why a payload cannot be compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the compressor has failed")]
-pub(crate) struct Failed;
+pub(crate) enum Failed {
+    #[error("no memory to compress")]
+    OutOfMemory,
+    /// zlib cannot go on, which its documentation rules out.
+    #[error("the compressor has failed")]
+    Zlib,
+}
 
 impl Compressor {
     pub(crate) fn new(settings: Compression) -> Self {
@@ -63,16 +71,18 @@ impl Compressor {
             Some(stream) => stream,
             None => COMPRESSORS
                 .take((level, bits))
-                .unwrap_or_else(|| new_stream(level, bits)),
+                .or_else(|| new_stream(level, bits))
+                .ok_or(Failed::OutOfMemory)?,
         };
         let start = out.len();
         let mut rest = payload;
         loop {
-            out.reserve(rest.len().min(MOST_RESERVED) / 2 + LEAST_ROOM);
+            out.try_reserve(rest.len().min(MOST_RESERVED) / 2 + LEAST_ROOM)
+                .map_err(|_| Failed::OutOfMemory)?;
             let before = stream.total_in();
             stream
                 .compress_vec(rest, out, FlushCompress::Sync)
-                .map_err(|_| Failed)?;
+                .map_err(|_| Failed::Zlib)?;
             // Less than `rest` has bytes.
             let taken = (stream.total_in() - before) as usize;
             rest = rest.get(taken..).unwrap_or_default();
@@ -138,11 +148,15 @@ impl Decompressor {
         max: usize,
     ) -> Result<(), ProtocolError> {
         // Always the largest window: it decompresses everything, and costs no more.
-        let stream = self.stream.get_or_insert_with(|| {
-            DECOMPRESSORS
-                .take(())
-                .unwrap_or_else(|| Decompress::new(false))
-        });
+        let stream = match &mut self.stream {
+            Some(stream) => stream,
+            none => none.insert(
+                DECOMPRESSORS
+                    .take(())
+                    .or_else(|| unless_out_of_memory(|| Decompress::new(false)))
+                    .ok_or(ProtocolError::OutOfMemory)?,
+            ),
+        };
         let mut rest = piece;
         loop {
             if message.len() == message.capacity() {
@@ -217,11 +231,17 @@ fn grow(message: &mut Vec<u8>, input: usize, max: usize) -> Result<(), ProtocolE
         .map_err(|_| ProtocolError::OutOfMemory)
 }
 
-/// A raw stream: no header and no checksum.
-fn new_stream(level: u32, window_bits: u8) -> Compress {
+/// A raw stream: no header and no checksum. `None` if there is no memory for it.
+fn new_stream(level: u32, window_bits: u8) -> Option<Compress> {
     // zlib does not make a window of 8 bits. With 9 it refers back 250 bytes at the most (it keeps 262 bytes
     // of the window free), which a peer with 8 has. A test holds it to that.
-    Compress::new_with_window_bits(Level::new(level), false, window_bits.max(9))
+    let bits = window_bits.max(9);
+    unless_out_of_memory(|| Compress::new_with_window_bits(Level::new(level), false, bits))
+}
+
+/// flate2 makes a stream or panics: all that can go wrong is that there is no memory for it.
+fn unless_out_of_memory<T>(make: impl FnOnce() -> T) -> Option<T> {
+    catch_unwind(AssertUnwindSafe(make)).ok()
 }
 
 /// Streams that no connection holds, for the next that needs one.

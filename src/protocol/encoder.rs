@@ -25,6 +25,8 @@ pub(crate) enum EncodeError {
     Random(#[from] getrandom::Error),
     #[error(transparent)]
     Compression(#[from] Failed),
+    #[error("no memory for a frame")]
+    OutOfMemory,
 }
 
 /// A frame whose payload is encoded in pieces: see [`Encoder::begin_frame`].
@@ -108,7 +110,7 @@ impl Encoder {
     ///
     /// # Errors
     ///
-    /// [`EncodeError::Random`].
+    /// [`EncodeError::Random`], [`EncodeError::OutOfMemory`]; `out` is as it was.
     #[inline]
     pub(crate) fn frame(
         &mut self,
@@ -118,7 +120,7 @@ impl Encoder {
         out: &mut Vec<u8>,
     ) -> Result<(), EncodeError> {
         let frame = self.begin_frame(opcode, is_final, payload.len())?;
-        out.reserve(MAX_HEADER + payload.len());
+        reserve(out, MAX_HEADER + payload.len())?;
         frame.header.append_to(out);
         frame.payload(payload, 0, out);
         Ok(())
@@ -159,6 +161,7 @@ impl Encoder {
             return Ok(false);
         };
         let start = out.len();
+        reserve(out, MAX_HEADER)?;
         out.extend_from_slice(&[0; MAX_HEADER]);
         compressor.compress(payload, is_final, out)?;
         let compressed = start + MAX_HEADER;
@@ -213,6 +216,11 @@ impl OpenFrame {
             None => out.extend_from_slice(piece),
         }
     }
+}
+
+/// Makes room for what is appended next.
+pub(crate) fn reserve(out: &mut Vec<u8>, len: usize) -> Result<(), EncodeError> {
+    out.try_reserve(len).map_err(|_| EncodeError::OutOfMemory)
 }
 
 /// Masking keys from the operating system's random source (RFC 6455, sections 5.3 and 10.3), fetched

@@ -1,7 +1,7 @@
 //! A running server: the accept loop, the threads that it starts, and how they are stopped.
 
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
+    collections::{BTreeMap, HashMap, HashSet, VecDeque},
     io,
     os::{
         fd::{AsFd, BorrowedFd, OwnedFd},
@@ -30,6 +30,7 @@ use crate::{
     },
     protocol::{CloseFrame, close::code},
     server::{Config, Serve, opening::serve_connection},
+    threads,
 };
 
 /// What the accept loop, the connections and the handles share.
@@ -49,6 +50,10 @@ struct State {
     last_id: u64,
     /// Every connection that is being served, from accepting it to the end of its closing handshake.
     tenants: HashMap<u64, Tenant>,
+    /// Those that have not sent their request yet, since when. The first is the oldest.
+    awaited: BTreeMap<u64, Instant>,
+    /// How many tenants were cut because they took too long over their request, and have not left yet.
+    being_cut: usize,
     threads: HashMap<u64, JoinHandle<()>>,
     /// Threads that have nothing more to do, to be joined.
     finished: Vec<JoinHandle<()>>,
@@ -76,6 +81,8 @@ pub(super) struct Tenant {
     pub(super) shared: Weak<Shared>,
     /// The opening handshake is being accepted: the client may count on a closing handshake from now on.
     pub(super) is_accepted: bool,
+    /// It took too long over its request, and others wanted its place.
+    is_cut: bool,
 }
 
 /// A tenant's right to be counted; dropped when its connection is over.
@@ -314,7 +321,14 @@ impl Control {
         }
         let finished = std::mem::take(&mut state.finished);
         // A handler may go on after its connection, and a connection after its handler.
-        if state.tenants.len().max(state.threads.len()) >= config.max_connections {
+        let is_full = |state: &State| {
+            let served = state.tenants.len().max(state.threads.len());
+            served.saturating_sub(state.being_cut) >= config.max_connections
+        };
+        if state.awaited.len() >= config.max_handshakes || is_full(&state) {
+            state.cut_the_slowest();
+        }
+        if is_full(&state) {
             drop(state);
             join(finished);
             log::debug!(target: "wstrand", "turned a connection away: max_connections is reached");
@@ -324,6 +338,7 @@ impl Control {
         state.last_id += 1;
         let id = state.last_id;
         state.tenants.insert(id, Tenant::default());
+        state.awaited.insert(id, Instant::now());
         drop(state);
         join(finished);
 
@@ -336,16 +351,14 @@ impl Control {
         let take = |socket: &Mutex<Option<Socket>>| socket.lock().ok()?.take();
         let (own_socket, control) = (socket.clone(), self.clone());
         let (config, serve) = (config.clone(), serve.clone());
-        let spawned = thread::Builder::new()
-            .name("wstrand".into())
-            .stack_size(config.stack_bytes)
-            .spawn(move || {
-                let _leaving = Leaving { control, id };
-                if let Some(socket) = take(&own_socket) {
-                    serve_connection(socket, tenancy, &config, &*serve);
-                }
-            });
-        match spawned {
+        let stack_bytes = config.stack_bytes;
+        let run = move || {
+            let _leaving = Leaving { control, id };
+            if let Some(socket) = take(&own_socket) {
+                serve_connection(socket, tenancy, &config, &*serve);
+            }
+        };
+        match threads::spawn("wstrand", Some(stack_bytes), run) {
             Ok(thread) => {
                 let mut state = self.lock();
                 if state.left_early.remove(&id) {
@@ -366,6 +379,27 @@ impl Control {
 }
 
 impl State {
+    /// Cuts the client that has taken longest over its request, unless none has taken long.
+    fn cut_the_slowest(&mut self) {
+        let Some((&id, since)) = self.awaited.first_key_value() else {
+            return;
+        };
+        if since.elapsed() < TIME_TO_ASK {
+            return;
+        }
+        let Some(tenant) = self.tenants.get_mut(&id) else {
+            return;
+        };
+        // Where there is no socket yet its thread has not come to run, for which the client cannot be blamed.
+        if let Some(socket) = tenant.socket.upgrade() {
+            log::debug!(target: "wstrand", "cut a client that took long over its request: others wait");
+            tenant.is_cut = true;
+            self.being_cut += 1;
+            self.awaited.remove(&id);
+            socket.shutdown(Shutdown::Both);
+        }
+    }
+
     fn everybody(&self) -> Vec<(Weak<Socket>, Weak<Shared>, bool)> {
         let addresses = |tenant: &Tenant| {
             (
@@ -393,11 +427,25 @@ impl Tenancy {
         }
         state.stage
     }
+
+    /// Notes that the client has sent its request: what takes time now is ours.
+    pub(super) fn request_is_here(&self) {
+        self.control.lock().awaited.remove(&self.id);
+    }
 }
 
 impl Drop for Tenancy {
     fn drop(&mut self) {
-        self.control.lock().tenants.remove(&self.id);
+        let mut state = self.control.lock();
+        state.awaited.remove(&self.id);
+        if state
+            .tenants
+            .remove(&self.id)
+            .is_some_and(|gone| gone.is_cut)
+        {
+            state.being_cut -= 1;
+        }
+        drop(state);
         self.control.changed.notify_all();
     }
 }
@@ -481,6 +529,10 @@ const LAST_BACK_OFF: Duration = Duration::from_secs(1);
 
 /// How long connections that were cut have to notice it.
 const AFTER_CUT: Duration = Duration::from_millis(250);
+
+/// How long a client may take over its request however many others want its place: a few round trips to the
+/// other side of the world, TLS included.
+const TIME_TO_ASK: Duration = Duration::from_secs(1);
 
 /// How long a client that is turned away has to read why, and how many may take their time.
 const TIME_TO_READ: Duration = Duration::from_secs(1);

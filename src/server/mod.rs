@@ -15,7 +15,6 @@ use std::{
     },
     path::Path,
     sync::Arc,
-    thread,
     time::Duration,
 };
 
@@ -30,6 +29,7 @@ use crate::{
         origin::{OriginPolicy, is_origin},
     },
     server::control::Control,
+    threads,
 };
 
 /// A server that runs each connection on its own thread.
@@ -45,7 +45,8 @@ use crate::{
 /// ```
 ///
 /// By default pages of other origins are refused (RFC 6455, section 10.2), 1,024 connections are served at
-/// once and the next ones get status 503, and an opening handshake may take 10 s.
+/// once and the next ones get status 503, an opening handshake may take 10 s, and 128 clients may be slow over
+/// theirs.
 pub struct Server {
     listener: OwnedFd,
     local_addr: Option<SocketAddr>,
@@ -70,6 +71,7 @@ struct Config {
     subprotocols: Vec<String>,
     origins: OriginPolicy,
     max_connections: usize,
+    max_handshakes: usize,
     handshake_timeout: Duration,
     stack_bytes: usize,
     on_request: Option<Arc<OnRequest>>,
@@ -203,6 +205,15 @@ impl Server {
         self
     }
 
+    /// Sets how many clients may be slow over their opening handshakes at once. Where so many have not sent their
+    /// request yet, or where [`Self::max_connections`] is reached, each newcomer has the one cut that has taken
+    /// longest, if that is more than a second. So clients that open connections and say nothing keep nobody out.
+    /// 128 by default.
+    pub fn max_handshakes(&mut self, clients: usize) -> &mut Self {
+        self.config.max_handshakes = clients;
+        self
+    }
+
     /// Sets how long an opening handshake may take from accepting the connection on. 10 s by default.
     pub fn handshake_timeout(&mut self, timeout: Duration) -> &mut Self {
         self.config.handshake_timeout = timeout;
@@ -251,13 +262,12 @@ impl Server {
     pub fn spawn(self, serve: impl Fn(WebSocket) + Send + Sync + 'static) -> Result<ServerHandle> {
         self.check()?;
         let handle = self.handle();
-        let thread = thread::Builder::new()
-            .name("wstrand-accept".into())
-            .spawn(move || {
-                if let Err(error) = self.accept(Arc::new(serve)) {
-                    log::error!(target: "wstrand", "the server has stopped accepting: {error}");
-                }
-            })
+        let run = move || {
+            if let Err(error) = self.accept(Arc::new(serve)) {
+                log::error!(target: "wstrand", "the server has stopped accepting: {error}");
+            }
+        };
+        let thread = threads::spawn("wstrand-accept", None, run)
             .map_err(|error| Error::io(Phase::Spawn, error))?;
         handle.control.set_accept_thread(thread);
         Ok(handle)
@@ -331,6 +341,7 @@ impl Default for Config {
             subprotocols: Vec::new(),
             origins: OriginPolicy::SameOrigin,
             max_connections: 1024,
+            max_handshakes: 128,
             handshake_timeout: Duration::from_secs(10),
             stack_bytes: 512 * 1024,
             on_request: None,

@@ -51,6 +51,7 @@ fn open(socket: Socket, tenancy: Arc<Tenancy>, config: &Config) -> Result<WebSoc
             refuse(&socket, error, false, wait);
         }
     })?;
+    tenancy.request_is_here();
     let request = server::parse(head.head());
     let mut request = request.inspect_err(|error| refuse(&socket, error, false, wait))?;
     request.peer_addr = socket.peer_addr();

@@ -33,7 +33,7 @@ static void errors(void)
     CHECK(wstrand_error_http_body(NULL, &size) == NULL);
     wstrand_error_free(NULL);
     for (code = -1; code <= 300; code++) {
-        const bool is_code = code >= WSTRAND_OK && code <= WSTRAND_CANCELLED;
+        const bool is_code = code >= WSTRAND_OK && code <= WSTRAND_FORKED;
         CHECK(wstrand_strerror(code)[0] != '\0');
         CHECK((strcmp(wstrand_strerror(code), "unknown code") == 0) == !is_code);
     }

@@ -1,0 +1,249 @@
+//! A transport that is not kind: pieces of any size, pauses, ends in the middle; and a system whose calls are
+//! interrupted, move few bytes and fail. By schedules that a number begins, so that a failure can be repeated.
+
+#[path = "common/c_library.rs"]
+mod c_library;
+mod common;
+#[path = "common/raw.rs"]
+mod raw;
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::os::unix::fs::symlink;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+use std::thread;
+use std::time::Duration;
+
+use c_library::{LONG, build, scratch};
+use common::{Process, program, root};
+use raw::{PATIENCE, echo_server, in_time, pattern};
+use wstrand::{Client, Deflate, Options};
+
+/// Numbers without a pattern, the same for the same seed.
+struct Schedule(u64);
+
+impl Schedule {
+    fn next(&mut self, limit: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 % limit as u64) as usize
+    }
+}
+
+/// Carries bytes from one to the other in pieces, with pauses, until the end or until `cut` bytes have gone.
+fn carry(
+    mut from: impl Read,
+    mut to: impl Write,
+    end: impl FnOnce(),
+    seed: u64,
+    cut: Option<usize>,
+) {
+    let mut schedule = Schedule(seed | 1);
+    let mut carried = 0;
+    let mut buffer = vec![0; 70_000];
+    loop {
+        let limit = [1, 2, 7, 130, 1400, 70_000][schedule.next(6)];
+        let mut room = 1 + schedule.next(limit);
+        if let Some(cut) = cut {
+            room = room.min(cut - carried);
+        }
+        match from.read(&mut buffer[..room]) {
+            Ok(len @ 1..) if to.write_all(&buffer[..len]).is_ok() => carried += len,
+            _ => break,
+        }
+        if schedule.next(200) == 0 {
+            thread::park_timeout(Duration::from_millis(3)); // a pause of the script's
+        }
+    }
+    end();
+}
+
+/// A way to the server through pieces; cut after so many bytes of the server's.
+fn way(server: SocketAddr, seed: u64, cut: Option<usize>) -> UnixStream {
+    let (near, far) = UnixStream::pair().expect("there are descriptors");
+    let there = TcpStream::connect(server).expect("the server listens");
+    there.set_nodelay(true).expect("an open socket");
+    let clone = |stream: &TcpStream| stream.try_clone().expect("there are descriptors");
+    let (from_far, to_far) = (far.try_clone().expect("there are descriptors"), far);
+    let (from_there, to_there) = (clone(&there), there);
+    thread::spawn(move || {
+        let end = to_there.try_clone().expect("there are descriptors");
+        carry(
+            from_far,
+            to_there,
+            || drop(end.shutdown(Shutdown::Write)),
+            seed,
+            None,
+        );
+    });
+    thread::spawn(move || {
+        let end = to_far.try_clone().expect("there are descriptors");
+        let whole = if cut.is_some() {
+            Shutdown::Both
+        } else {
+            Shutdown::Write
+        };
+        carry(from_there, to_far, || drop(end.shutdown(whole)), !seed, cut);
+    });
+    near
+}
+
+fn options(seed: u64) -> Options {
+    let mut options = Options::new();
+    if seed % 2 == 0 {
+        options.deflate(Some(Deflate::new()));
+    }
+    options
+}
+
+#[test]
+fn whatever_pieces_and_pauses_traffic_goes_through_it_is_the_same() {
+    in_time(|| {
+        for seed in 1..=24 {
+            let options = options(seed);
+            let server = echo_server(|server| {
+                server.options(&options);
+            });
+            let stream = way(server.addr(), seed, None);
+            let mut ws = Client::new()
+                .options(&options)
+                .connect_over(stream, "ws://localhost/")
+                .unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+            for (index, len) in [0, 1, 125, 126, 5000, 65_535, 65_536, 150_000]
+                .into_iter()
+                .enumerate()
+            {
+                let message = pattern(len, seed as u8 ^ index as u8);
+                ws.send_binary(&message)
+                    .unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+                let echo = ws.receive_timeout(PATIENCE);
+                let echo = echo.unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+                assert!(
+                    echo.is_some_and(|echo| echo.as_bytes() == message),
+                    "seed {seed}, {len} bytes"
+                );
+            }
+            ws.close(1000, "").expect("the first time");
+            assert!(ws.wait_closed().was_clean, "seed {seed}");
+        }
+    });
+}
+
+#[test]
+fn wherever_a_connection_is_cut_it_is_an_error_and_no_part_of_a_message() {
+    in_time(|| {
+        let message = pattern(3000, 9);
+        for seed in 1..=60 {
+            let options = options(seed);
+            let server = echo_server(|server| {
+                server.options(&options);
+            });
+            let cut = Schedule(seed * 0x9e37_79b9).next(6000);
+            let stream = way(server.addr(), seed, Some(cut));
+            let connected = Client::new()
+                .options(&options)
+                .connect_over(stream, "ws://localhost/");
+            let Ok(mut ws) = connected else { continue };
+            let outcome = loop {
+                if let Err(error) = ws.send_binary(&message) {
+                    break error;
+                }
+                match ws.receive_timeout(PATIENCE) {
+                    Ok(Some(echo)) => assert!(echo.as_bytes() == message, "seed {seed}"),
+                    Ok(None) => panic!("seed {seed}: that was no clean end"),
+                    Err(error) => break error,
+                }
+            };
+            assert!(!outcome.is_timeout(), "seed {seed}: {outcome}");
+            assert!(!ws.wait_closed().was_clean, "seed {seed}");
+        }
+    });
+}
+
+/// The C library with system calls that go through the C library's functions, in a directory of its own; and what
+/// stands in for those.
+fn interposed() -> &'static (PathBuf, PathBuf) {
+    static BUILT: OnceLock<(PathBuf, PathBuf)> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("faults");
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo
+            .current_dir(root())
+            .args(["build", "--locked", "--quiet", "--lib"])
+            .args([
+                "-p",
+                "wstrand",
+                "-p",
+                "wstrand-ffi",
+                "--no-default-features",
+            ])
+            .args(["--features", "wstrand/tls,wstrand-ffi/tls,rustix/use-libc"])
+            .arg("--target-dir")
+            .arg(&target);
+        Process::start(&mut cargo).succeed_within(LONG);
+        let directory = scratch("interposed");
+        let library = directory.join("libwstrand.so.0");
+        let _ = std::fs::remove_file(&library);
+        let built = target.join("debug/libwstrand.so");
+        symlink(built, library).expect("the directory can be written to");
+        let shim = directory.join("shim.so");
+        let mut compile = Command::new(program("cc"));
+        compile
+            .args(["-std=gnu11", "-Wall", "-Wextra", "-Werror", "-O1"])
+            .args(["-shared", "-fPIC"])
+            .arg(root().join("tests/c/shim.c"))
+            .arg("-o")
+            .arg(&shim);
+        Process::start(&mut compile).succeed();
+        (directory, shim)
+    })
+}
+
+/// Runs a program of `tests/c` on a system with faults, at least so many.
+fn run(name: &str, arguments: &[&str], seed: u32, more: &[(&str, &str)], least: u32) {
+    let (library, shim) = interposed();
+    let variant = format!("faults-{}", thread::current().name().unwrap_or_default());
+    let mut command = Command::new(build(&variant, name, "c11", &["-O1"]));
+    command
+        .args(arguments)
+        .env("LD_LIBRARY_PATH", library)
+        .env("LD_PRELOAD", shim)
+        .env("SHIM_SEED", seed.to_string())
+        .envs(more.iter().copied());
+    let finished = Process::start(&mut command).succeed_within(LONG);
+    let told = finished
+        .stderr
+        .iter()
+        .find_map(|line| line.strip_prefix("shim: "));
+    let faults = told.and_then(|told| told.split(' ').next()?.parse::<u32>().ok());
+    assert!(
+        faults.is_some_and(|faults| faults >= least),
+        "{}",
+        finished.transcript()
+    );
+}
+
+#[test]
+fn a_system_that_interrupts_shortens_and_refuses_calls_loses_nothing_and_resets_are_errors() {
+    for seed in 1..=2 {
+        run("faults.c", &[], seed, &[], 500);
+        run(
+            "faults.c",
+            &["lenient"],
+            seed,
+            &[("SHIM_RESETS", "yes")],
+            100,
+        );
+    }
+    run("duplex.c", &["light"], 7, &[], 100);
+    run("signals.c", &["light"], 8, &[], 100);
+}
+
+#[test]
+fn clients_for_whom_there_is_no_thread_are_told_and_the_others_served() {
+    run("faults.c", &["lenient"], 9, &[("SHIM_THREADS", "yes")], 1);
+}

@@ -1,0 +1,341 @@
+//! What memory costs peers can cause, counted by the allocator; and what becomes of a connection where there is none.
+
+#[path = "common/raw.rs"]
+mod raw;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use raw::{
+    BINARY, CLOSE, CONTINUATION, PATIENCE, PING, PONG, Raw, Running, alone, in_time, pattern,
+    serve, until,
+};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use wstrand::{Client, Deflate, Message, Options, Result, Sender, WebSocket};
+
+/// Counts what is held, and refuses one request if it is told to.
+struct Counting;
+
+static HELD: AtomicUsize = AtomicUsize::new(0);
+static PEAK: AtomicUsize = AtomicUsize::new(0);
+/// Blocks of at least `LARGE` bytes that are held.
+static LARGE_HELD: AtomicUsize = AtomicUsize::new(0);
+/// Requests of at least `LARGE` bytes that are granted until one is refused.
+static UNTIL_REFUSAL: AtomicUsize = AtomicUsize::new(usize::MAX);
+
+const LARGE: usize = 4 * 1024;
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn granted(size: usize) -> bool {
+    if size < LARGE || UNTIL_REFUSAL.load(SeqCst) == usize::MAX {
+        return true;
+    }
+    UNTIL_REFUSAL.fetch_sub(1, SeqCst) != 0
+}
+
+fn note(layout: Layout) {
+    let held = HELD.fetch_add(layout.size(), SeqCst) + layout.size();
+    PEAK.fetch_max(held, SeqCst);
+    LARGE_HELD.fetch_add(usize::from(layout.size() >= LARGE), SeqCst);
+}
+
+// SAFETY: the system's allocator, but for counting, and for null, which says that there is no memory. The
+// provided `realloc` and `alloc_zeroed` go through these two.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        if !granted(layout.size()) {
+            return std::ptr::null_mut();
+        }
+        note(layout);
+        // SAFETY: the caller's contract is the same.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        HELD.fetch_sub(layout.size(), SeqCst);
+        LARGE_HELD.fetch_sub(usize::from(layout.size() >= LARGE), SeqCst);
+        // SAFETY: the caller's contract is the same, and `alloc` was the system's.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+/// What is held at the most while `run` runs, beyond what was held before.
+fn peak(run: impl FnOnce()) -> usize {
+    let before = HELD.load(SeqCst);
+    PEAK.store(before, SeqCst);
+    run();
+    PEAK.load(SeqCst) - before
+}
+
+/// A server that receives to the end and sends nothing of its own.
+fn swallow(options: &Options) -> Running {
+    let options = options.clone();
+    serve(
+        |server| {
+            server.options(&options).max_connections(2000);
+        },
+        |mut ws| while let Ok(Some(_)) = ws.receive() {},
+    )
+}
+
+#[test]
+fn a_thousand_connections_that_declare_16_mib_and_send_nothing_cost_96_kib_each_at_the_most() {
+    let name =
+        "a_thousand_connections_that_declare_16_mib_and_send_nothing_cost_96_kib_each_at_the_most";
+    alone(name, || {
+        let maximum = getrlimit(Resource::Nofile).maximum;
+        let many = Rlimit {
+            current: Some(maximum.unwrap_or(8192).min(8192)),
+            maximum,
+        };
+        setrlimit(Resource::Nofile, many).expect("up to the maximum is allowed");
+        let server = swallow(&Options::new());
+        let request = raw::request(server.addr(), "");
+        const CONNECTIONS: usize = 1000;
+        let mut clients = Vec::with_capacity(CONNECTIONS);
+        let peak = peak(|| {
+            for _ in 0..CONNECTIONS {
+                let mut client = TcpStream::connect(server.addr()).expect("the server listens");
+                client
+                    .set_read_timeout(Some(PATIENCE))
+                    .expect("an open socket");
+                client.write_all(&request).expect("the server reads");
+                // A ping, whose answer says that the server has come so far; then 16 MiB, of which nothing comes.
+                client
+                    .write_all(&[0x89, 0x80, 0, 0, 0, 0])
+                    .expect("the server reads");
+                client
+                    .write_all(&[0x82, 0xff, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0])
+                    .expect("the server reads");
+                clients.push(client);
+            }
+            for client in &mut clients {
+                let mut seen = [0; 512];
+                let mut len = 0;
+                while !seen[..len].ends_with(&[0x8a, 0]) {
+                    let read = client.read(&mut seen[len..]).expect("the server answers");
+                    assert_ne!(read, 0, "{}", seen[..len].escape_ascii());
+                    len += read;
+                }
+            }
+            assert_eq!(server.handle.connection_count(), CONNECTIONS);
+        });
+        assert!(peak / CONNECTIONS <= 96 * 1024, "{peak} bytes");
+        drop(clients);
+    });
+}
+
+#[test]
+fn the_most_fragments_cost_little_more_than_their_payload_and_one_more_is_1008() {
+    let name = "the_most_fragments_cost_little_more_than_their_payload_and_one_more_is_1008";
+    alone(name, || {
+        const FRAGMENTS: usize = 131_072;
+        let (received, lengths) = mpsc::channel();
+        let server = serve(
+            |_| {},
+            move |mut ws| {
+                while let Ok(Some(message)) = ws.receive() {
+                    let _ = received.send(message.as_bytes().len());
+                }
+            },
+        );
+        let mut raw = Raw::open(server.addr());
+        let fragment = |raw: &Raw, first: u8| raw.build(first, [7]).bytes();
+        let mut message = fragment(&raw, BINARY);
+        for _ in 2..FRAGMENTS {
+            message.extend(fragment(&raw, CONTINUATION));
+        }
+        let mut too_many = message.clone();
+        too_many.extend(fragment(&raw, CONTINUATION));
+        too_many.extend(fragment(&raw, CONTINUATION));
+        message.extend(fragment(&raw, 0x80 | CONTINUATION));
+        let peak = peak(|| {
+            raw.write(&message);
+            assert_eq!(lengths.recv_timeout(PATIENCE), Ok(FRAGMENTS));
+        });
+        assert!(peak <= 3 * FRAGMENTS + 128 * 1024, "{peak} bytes");
+        raw.write(&too_many);
+        assert_eq!(raw.frame().close().0, 1008);
+        raw.gone();
+    });
+}
+
+#[test]
+fn endless_empty_fragments_are_1008_and_cost_no_memory() {
+    let name = "endless_empty_fragments_are_1008_and_cost_no_memory";
+    alone(name, || {
+        let server = swallow(&Options::new());
+        let mut raw = Raw::open(server.addr());
+        raw.send_more(BINARY, []);
+        let many = raw.build(CONTINUATION, []).bytes().repeat(10_000);
+        let mut writer = raw.stream.try_clone().expect("an open socket");
+        let peak = peak(|| {
+            let flood = thread::spawn(move || while writer.write_all(&many).is_ok() {});
+            assert_eq!(raw.frame().close().0, 1008);
+            raw.gone();
+            drop(raw);
+            flood.join().expect("it ends with the connection");
+        });
+        // The reader's own buffer is 64 KiB of it.
+        assert!(peak <= 512 * 1024, "{peak} bytes");
+    });
+}
+
+#[test]
+fn a_million_pings_and_pongs_cost_no_memory_and_the_last_ping_is_answered() {
+    let name = "a_million_pings_and_pongs_cost_no_memory_and_the_last_ping_is_answered";
+    alone(name, || {
+        let server = swallow(&Options::new());
+        let mut raw = Raw::open(server.addr());
+        let mut reader = Raw::over(
+            raw.stream.try_clone().expect("an open socket"),
+            raw::Side::Client,
+        );
+        let mut flood = raw.bytes(PONG, "nobody asked").repeat(500);
+        flood.extend(raw.bytes(PING, "are you there?").repeat(500));
+        let (found, last) = mpsc::channel();
+        let peak = peak(|| {
+            let answers = thread::spawn(move || {
+                let (_, before) = reader.find(|frame| frame.payload == b"the last");
+                let _ = found.send(before);
+                reader
+            });
+            for _ in 0..1000 {
+                raw.write(&flood);
+            }
+            raw.send(PING, "the last");
+            let before = last.recv_timeout(PATIENCE).expect("it is answered");
+            assert!(before <= 500_000, "{before}");
+            let mut reader = answers.join().expect("it has found the answer");
+            raw.send_close(1000, "");
+            assert_eq!(reader.frame().opcode, CLOSE);
+        });
+        assert!(peak <= 512 * 1024, "{peak} bytes");
+    });
+}
+
+/// Connects, sends and receives in every way that copies something of a message's size. `Ok` if all of it went.
+fn converse(server: &Running, options: &Options, message: &[u8]) -> Result<()> {
+    let connect = || Client::new().options(options).connect(&server.url());
+    let mut ws = connect()?;
+    ws.send_binary(message)?;
+    let echo = ws.receive()?;
+    assert!(echo.is_none_or(|echo| echo.as_bytes() == message));
+    let mut writer = ws.writer(wstrand::MessageKind::Binary)?;
+    writer.push(message)?;
+    writer.finish()?;
+    if let Some(echo) = ws.messages().next() {
+        assert!(echo?.as_bytes() == message);
+    }
+    ws.close(1000, "")?;
+    ws.wait_closed();
+
+    let (sender, events) = connect()?.events(4)?;
+    sender.send_binary(&message[..message.len() / 2])?;
+    for event in events {
+        if let wstrand::Event::Message(echo) = event {
+            assert!(echo.as_bytes() == &message[..message.len() / 2]);
+            let _ = sender.close(1000, "");
+        }
+    }
+    Ok(())
+}
+
+/// Sends back every message; gives up the connection where it cannot.
+fn echo(ws: WebSocket) {
+    ws.run(|sender: &Sender, message: Message<'_>| {
+        if sender.send(message).is_err() {
+            sender.shutdown();
+        }
+    });
+}
+
+/// One conversation, plain and compressed, in which the request number `nth` for 4 KiB or more is refused. Says
+/// whether so many requests were made.
+fn starve(nth: usize) {
+    in_time(move || {
+        let message = pattern(300 << 10, 3);
+        let mut plain = Options::new();
+        // What is given up is waited for, and there is much of it.
+        plain.close_timeout(Duration::from_millis(300));
+        let mut compressed = plain.clone();
+        compressed.deflate(Some(Deflate::new()));
+        let server = serve(
+            |server| {
+                server.options(&compressed);
+            },
+            echo,
+        );
+        let before = LARGE_HELD.load(SeqCst);
+        UNTIL_REFUSAL.store(nth - 1, SeqCst);
+        let outcomes = [plain, compressed].map(|options| {
+            converse(&server, &options, &message).map_err(|error| error.to_string())
+        });
+        until("the server's connections are over", || {
+            server.handle.connection_count() == 0
+        });
+        drop(server);
+        until("nothing large is held that was not held before", || {
+            LARGE_HELD.load(SeqCst) <= before
+        });
+        let was_reached = UNTIL_REFUSAL.swap(usize::MAX, SeqCst) > nth;
+        assert!(
+            was_reached || outcomes.iter().all(std::result::Result::is_ok),
+            "{outcomes:?}"
+        );
+        println!("reached {was_reached} {outcomes:?}");
+    });
+}
+
+#[test]
+fn whichever_large_request_for_memory_is_refused_it_is_an_error_and_neither_a_leak_nor_a_crash() {
+    const NTH: &str = "WSTRAND_TEST_REFUSE";
+    if let Ok(nth) = std::env::var(NTH) {
+        return starve(nth.parse().expect("a number"));
+    }
+    let run = |nth: usize| {
+        let output = Command::new(std::env::current_exe().expect("the running test has a path"))
+            .args(["--exact", "--nocapture", "--test-threads=1"])
+            .arg("whichever_large_request_for_memory_is_refused_it_is_an_error_and_neither_a_leak_nor_a_crash")
+            .env(NTH, nth.to_string())
+            .env_remove("RUST_BACKTRACE")
+            .stdin(Stdio::null())
+            .output()
+            .expect("the running test starts once more");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            output.status.success() && text.contains("reached "),
+            "request {nth}: {}\n{text}\n{errors}",
+            output.status
+        );
+        (text.contains("reached true"), text.contains("Err("))
+    };
+    let mut errors = 0;
+    for first in (1..).step_by(AT_ONCE) {
+        let outcomes: Vec<_> = thread::scope(|scope| {
+            let runs: Vec<_> = (first..first + AT_ONCE)
+                .map(|nth| scope.spawn(move || run(nth)))
+                .collect();
+            runs.into_iter()
+                .map(|run| run.join().expect("an error, neither a leak nor a crash"))
+                .collect()
+        });
+        errors += outcomes.iter().filter(|(_, is_error)| *is_error).count();
+        if outcomes.iter().any(|(was_reached, _)| !was_reached) {
+            assert!(first > 20 && errors > 10, "{errors} of {first}");
+            return;
+        }
+    }
+}
+
+/// Most of a run is waiting.
+const AT_ONCE: usize = 8;
