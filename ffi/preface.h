@@ -56,6 +56,7 @@
  *                         (lent to callbacks),                 once for each connect     one receives
  *                         wstrand_connection_retain            and each retain
  *     wstrand_writer      wstrand_connection_begin_message     wstrand_writer_free       one at a time
+ *     wstrand_prepared    wstrand_prepared_new                 wstrand_prepared_free     any, at once
  *     wstrand_server      wstrand_server_new*                  wstrand_server_free       any, at once
  *     wstrand_error       a failed call, through `error`       wstrand_error_free        any, at once
  *                         (lent to on_error)

@@ -436,6 +436,44 @@ public:
         wstrand_options_set_pong_timeout_ms(get(), timeout.count());
         return *this;
     }
+    /** Compresses messages with peers that do so too (RFC 7692); what follows is kept while it is off. */
+    options &deflate(bool on) noexcept
+    {
+        wstrand_options_set_deflate(get(), on);
+        return *this;
+    }
+    /** 0, which only stores, to 9. */
+    options &deflate_level(int level) noexcept
+    {
+        wstrand_options_set_deflate_level(get(), level);
+        return *this;
+    }
+    options &deflate_threshold_bytes(std::size_t bytes) noexcept
+    {
+        wstrand_options_set_deflate_threshold_bytes(get(), bytes);
+        return *this;
+    }
+    options &deflate_server_no_context_takeover(bool on) noexcept
+    {
+        wstrand_options_set_deflate_server_no_context_takeover(get(), on);
+        return *this;
+    }
+    options &deflate_client_no_context_takeover(bool on) noexcept
+    {
+        wstrand_options_set_deflate_client_no_context_takeover(get(), on);
+        return *this;
+    }
+    /** 8 to 15. */
+    options &deflate_server_max_window_bits(int bits) noexcept
+    {
+        wstrand_options_set_deflate_server_max_window_bits(get(), bits);
+        return *this;
+    }
+    options &deflate_client_max_window_bits(int bits) noexcept
+    {
+        wstrand_options_set_deflate_client_max_window_bits(get(), bits);
+        return *this;
+    }
     options &tcp_nodelay(bool nodelay) noexcept
     {
         wstrand_options_set_tcp_nodelay(get(), nodelay);
@@ -650,6 +688,40 @@ private:
     wstrand_response *handle_;
 };
 
+/** A message to send to many connections: framed and compressed once. Any number of threads may send it. */
+class prepared {
+public:
+    /** Of text. */
+    prepared(std::string_view text, error &failure) noexcept
+        : prepared(message_kind::text, byte_view(text.data(), text.size()), failure)
+    {
+    }
+    prepared(message_kind kind, byte_view bytes, error &failure) noexcept
+    {
+        wstrand_prepared *handle = nullptr;
+        detail::succeeds(failure, [&](wstrand_error **details) {
+            return wstrand_prepared_new(static_cast<int>(kind), bytes.data(), bytes.size(), &handle, details);
+        });
+        handle_.reset(handle);
+    }
+
+#if WSTRAND_EXCEPTIONS
+    explicit prepared(std::string_view text)
+    {
+        detail::throwing([&](error &failure) { *this = prepared(text, failure); });
+    }
+    prepared(message_kind kind, byte_view bytes)
+    {
+        detail::throwing([&](error &failure) { *this = prepared(kind, bytes, failure); });
+    }
+#endif
+
+    const wstrand_prepared *get() const noexcept { return handle_.get(); }
+
+private:
+    detail::owned<wstrand_prepared, wstrand_prepared_free> handle_;
+};
+
 /**
  * A connection that somebody else owns, as callbacks get it: it is to `connection` what std::string_view
  * is to std::string. `share()` makes one that owns.
@@ -683,6 +755,24 @@ public:
             send(copied.text(), failure);
         else
             send_binary(copied, failure);
+    }
+
+    /** Sends a message as it is, even where messages are compressed: for one that mixes a secret with what an
+        attacker may choose. As `send`. */
+    void send_uncompressed(message_kind kind, byte_view bytes, error &failure) noexcept
+    {
+        detail::succeeds(failure, [&](wstrand_error **details) {
+            return wstrand_connection_send_uncompressed(handle_, static_cast<int>(kind), bytes.data(), bytes.size(),
+                                                        details);
+        });
+    }
+
+    /** Sends what is prepared for many connections. */
+    void send(const prepared &message, error &failure) noexcept
+    {
+        detail::succeeds(failure, [&](wstrand_error **details) {
+            return wstrand_connection_send_prepared(handle_, message.get(), details);
+        });
     }
 
     /** Sends a ping with up to 125 bytes; `on_pong` gets the answer. As `send`. */
@@ -737,6 +827,14 @@ public:
     {
         detail::throwing([&](error &failure) { send_binary(bytes, failure); });
     }
+    void send_uncompressed(message_kind kind, byte_view bytes)
+    {
+        detail::throwing([&](error &failure) { send_uncompressed(kind, bytes, failure); });
+    }
+    void send(const prepared &message)
+    {
+        detail::throwing([&](error &failure) { send(message, failure); });
+    }
     void ping(byte_view bytes = {})
     {
         detail::throwing([&](error &failure) { ping(bytes, failure); });
@@ -778,6 +876,12 @@ public:
     std::string_view subprotocol() const noexcept
     {
         return detail::view(wstrand_connection_subprotocol(handle_));
+    }
+
+    /** Tells the extensions that both sides have agreed on; "" for none. */
+    std::string_view extensions() const noexcept
+    {
+        return detail::view(wstrand_connection_extensions(handle_));
     }
 
     /** Tells a header field of the peer's half of the opening handshake. */

@@ -600,7 +600,7 @@ macro_rules! programs {
     };
 }
 
-programs! { arguments duplex lifetime logger pull server signals sigpipe }
+programs! { arguments deflate duplex lifetime logger pull server signals sigpipe }
 
 /// Ends that no leak check survives: a process that ends in the middle, one that forks, a library that goes.
 mod ends {

@@ -1,7 +1,9 @@
 /*
  * An echo client in pull style: sends every message back until the server closes.
  *
- *     echo_client [--subprotocol P]... [--ca PEM] [--insecure] [--proxy URL] URL
+ *     echo_client [--subprotocol P]... [--deflate] [--ca PEM] [--insecure] [--proxy URL] URL
+ *
+ * With --deflate messages are compressed, if the server does so too.
  *
  * Exits with 0 after a clean close, else says why not and exits with 1.
  */
@@ -13,7 +15,7 @@
 
 static int usage(void)
 {
-    fprintf(stderr, "usage: echo_client [--subprotocol P]... [--ca PEM] [--insecure] [--proxy URL] URL\n");
+    fprintf(stderr, "usage: echo_client [--subprotocol P]... [--deflate] [--ca PEM] [--insecure] [--proxy URL] URL\n");
     return EXIT_FAILURE;
 }
 
@@ -61,6 +63,8 @@ int main(int argc, char **argv)
     for (i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--subprotocol") == 0 && i + 1 < argc)
             wstrand_options_add_subprotocol(options, argv[++i]);
+        else if (strcmp(argv[i], "--deflate") == 0)
+            wstrand_options_set_deflate(options, 1);
         else if (strcmp(argv[i], "--ca") == 0 && i + 1 < argc)
             trust(options, argv[++i]);
         else if (strcmp(argv[i], "--insecure") == 0)

@@ -1,8 +1,9 @@
 /*
  * An echo server: sends every message back.
  *
- *     echo_server [--subprotocol P]... [--tls CERT.pem KEY.pem] ADDR
+ *     echo_server [--subprotocol P]... [--deflate] [--tls CERT.pem KEY.pem] ADDR
  *
+ * With --deflate messages are compressed, with those clients that do so too.
  * ADDR is HOST:PORT, or a bare port on 127.0.0.1. GET / gets a line of text. The text message
  * "/close CODE REASON" makes the server close the connection like that. SIGINT and SIGTERM stop it.
  */
@@ -80,7 +81,7 @@ static void speak_tls(wstrand_options *options, const char *chain_path, const ch
 
 static int usage(void)
 {
-    fprintf(stderr, "usage: echo_server [--subprotocol P]... [--tls CERT.pem KEY.pem] ADDR\n");
+    fprintf(stderr, "usage: echo_server [--subprotocol P]... [--deflate] [--tls CERT.pem KEY.pem] ADDR\n");
     return EXIT_FAILURE;
 }
 
@@ -97,6 +98,8 @@ int main(int argc, char **argv)
     for (i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--subprotocol") == 0 && i + 1 < argc)
             wstrand_options_add_subprotocol(options, argv[++i]);
+        else if (strcmp(argv[i], "--deflate") == 0)
+            wstrand_options_set_deflate(options, 1);
         else if (strcmp(argv[i], "--tls") == 0 && i + 2 < argc) {
             speak_tls(options, argv[i + 1], argv[i + 2]);
             scheme = "wss";

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use wstrand::MessageKind;
+use wstrand::{Message, MessageKind};
 
 use crate::{
     guard::Failure,
@@ -153,6 +153,24 @@ pub(crate) unsafe fn descriptor(descriptor: c_int) -> Result<OwnedFd, Failure> {
     }
     // SAFETY: open, seen above, and so not -1; the caller's to give away, says the caller.
     Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
+}
+
+/// A message of either kind.
+///
+/// # Safety
+///
+/// As [`bytes`].
+pub(crate) unsafe fn message<'a>(
+    kind: c_int,
+    data: *const c_void,
+    size: usize,
+) -> Result<Message<'a>, Failure> {
+    match self::kind(kind)? {
+        // SAFETY: as this function's.
+        MessageKind::Text => unsafe { sized_text(data.cast(), size, "data") }.map(Message::Text),
+        // SAFETY: as this function's.
+        MessageKind::Binary => unsafe { bytes(data, size, "data") }.map(Message::Binary),
+    }
 }
 
 pub(crate) fn kind(kind: c_int) -> Result<MessageKind, Failure> {

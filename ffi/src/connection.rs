@@ -46,6 +46,7 @@ pub struct wstrand_connection {
     /// The program's data of this one connection.
     userdata: Mutex<Option<Userdata>>,
     subprotocol: Option<CString>,
+    extensions: CString,
     peer_address: Option<CString>,
     local_address: Option<CString>,
     fields: OnceLock<Fields>,
@@ -106,6 +107,7 @@ impl wstrand_connection {
             thread: Mutex::new(None),
             userdata: Mutex::new(None),
             subprotocol: ws.subprotocol().map(c_string),
+            extensions: c_string(ws.extensions()),
             peer_address: ws.peer_addr().map(|address| c_string(address.to_string())),
             local_address: ws.local_addr().map(|address| c_string(address.to_string())),
             fields: OnceLock::new(),
@@ -466,6 +468,20 @@ pub unsafe extern "C" fn wstrand_connection_subprotocol(
     let subprotocol = |it: &wstrand_connection| text::pointer(it.subprotocol.as_ref());
     // SAFETY: NULL or a handle, by the header's contract.
     unsafe { get(connection, ptr::null(), subprotocol) }
+}
+
+/// Tells the extensions that client and server have agreed on, as the server put it in Sec-WebSocket-Extensions
+/// (RFC 6455, section 9.1): "permessage-deflate" with its parameters where messages are compressed.
+///
+/// Threads: any.
+///
+/// @return Text that lives as long as the connection, "" if there are none; NULL for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn wstrand_connection_extensions(
+    connection: *const wstrand_connection,
+) -> *const c_char {
+    // SAFETY: NULL or a handle, by the header's contract.
+    unsafe { get(connection, ptr::null(), |it| it.extensions.as_ptr()) }
 }
 
 /// Tells a header field of the peer's half of the opening handshake: of the server's answer on a client's

@@ -22,6 +22,8 @@ pub mod error;
 
 pub mod options;
 
+pub mod options_deflate;
+
 pub mod options_dial;
 
 pub mod options_tls;
@@ -41,6 +43,8 @@ pub mod closing;
 pub mod connection;
 
 pub mod writer;
+
+pub mod prepared;
 
 pub mod server;
 

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use wstrand::{Acceptance, Client, Options, Server};
+use wstrand::{Acceptance, Client, Deflate, Options, Server};
 #[cfg(feature = "tls")]
 use wstrand::{ClientTls, Identity};
 
@@ -30,6 +30,9 @@ use crate::{
 /// Times are in milliseconds and at least 1; each is a deadline for the whole of what it names.
 pub struct wstrand_options {
     options: Options,
+    /// What `options` has of it, if it is on.
+    pub(crate) deflate: Deflate,
+    pub(crate) is_deflate_on: bool,
     /// Always has all that is for clients: so those that connect one after another share its TLS, which
     /// takes a while to make.
     pub(crate) client: Client,
@@ -48,6 +51,8 @@ impl wstrand_options {
     fn new() -> Self {
         Self {
             options: Options::new(),
+            deflate: Deflate::new(),
+            is_deflate_on: false,
             client: Client::new(),
             tls: ClientTls::new(),
             identity: None,
@@ -99,6 +104,8 @@ impl wstrand_options {
     ) -> Result<(), Failure> {
         change(self)
             .map(|()| {
+                let deflate = self.is_deflate_on.then(|| self.deflate.clone());
+                self.options.deflate(deflate);
                 self.client.options(&self.options);
             })
             .inspect_err(|failure| {
@@ -217,8 +224,8 @@ pub unsafe extern "C" fn wstrand_options_set_connect_timeout_ms(
     })
 }
 
-/// Sets how long a received message may be, in bytes, over all its fragments. A longer one fails the
-/// connection with code 1009. 16 MiB by default.
+/// Sets how long a received message may be, in bytes, over all its fragments and after decompressing. A longer
+/// one fails the connection with code 1009. 16 MiB by default.
 ///
 /// Threads: one at a time.
 ///

@@ -22,8 +22,14 @@ use crate::{
 /// Made by `wstrand_connection_begin_message`, ended by `wstrand_writer_finish`, freed by
 /// `wstrand_writer_free`. It needs no reference to its connection.
 pub struct wstrand_writer {
+    state: Mutex<State>,
+}
+
+struct State {
     /// Gone when the message is finished or abandoned.
-    writer: Mutex<Option<MessageWriter>>,
+    writer: Option<MessageWriter>,
+    /// Whether a part of it may be out.
+    has_begun: bool,
 }
 
 /// Begins a message that is sent as it is written. Until it is finished, other messages wait; pings and
@@ -53,8 +59,41 @@ pub unsafe extern "C" fn wstrand_connection_begin_message(
         // SAFETY: NULL or a handle, by the header's contract.
         let connection = unsafe { live(connection) }?;
         let kind = arguments::kind(kind)?;
-        let writer = Mutex::new(Some(connection.sender().writer(kind)?));
-        out.set(Box::into_raw(Box::new(wstrand_writer { writer })));
+        let state = Mutex::new(State {
+            writer: Some(connection.sender().writer(kind)?),
+            has_begun: false,
+        });
+        out.set(Box::into_raw(Box::new(wstrand_writer { state })));
+        Ok(())
+    };
+    // SAFETY: NULL or writable, by the header's contract.
+    unsafe { guard::code_and_error(error, body) }
+}
+
+/// Has the message go as it is, even where messages are compressed: see
+/// `wstrand_connection_send_uncompressed`. Before anything of it is written.
+///
+/// Never blocks.
+///
+/// Threads: one at a time.
+///
+/// @param error Where the reason of a failure goes; NULL on success. May be NULL.
+/// @return WSTRAND_OK; WSTRAND_INVALID_STATE once `wstrand_writer_write`, flush or finish was called;
+/// WSTRAND_BUSY while another thread uses the writer; WSTRAND_INVALID_ARGUMENT for NULL; WSTRAND_PANIC.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn wstrand_writer_set_uncompressed(
+    writer: *mut wstrand_writer,
+    error: *mut *mut wstrand_error,
+) -> c_int {
+    let body = || {
+        // SAFETY: NULL or a handle, by the header's contract.
+        let writer = unsafe { arguments::handle(writer, "writer") }?;
+        let mut state = writer.lock()?;
+        if state.has_begun {
+            return Err(Failure::invalid_state("the message has begun"));
+        }
+        let writer = state.writer.take().ok_or_else(is_over)?;
+        state.writer = Some(writer.uncompressed());
         Ok(())
     };
     // SAFETY: NULL or writable, by the header's contract.
@@ -131,7 +170,7 @@ pub unsafe extern "C" fn wstrand_writer_finish(
     let body = || {
         // SAFETY: NULL or a handle, by the header's contract.
         let writer = unsafe { arguments::handle(writer, "writer") }?;
-        match writer.lock()?.take() {
+        match writer.lock()?.writer.take() {
             Some(writer) => writer.finish().map_err(failure),
             None => Err(is_over()),
         }
@@ -163,17 +202,18 @@ impl wstrand_writer {
         &self,
         go_on: impl FnOnce(&mut MessageWriter) -> wstrand::Result<()>,
     ) -> Result<(), Failure> {
-        let mut slot = self.lock()?;
-        let writer = slot.as_mut().ok_or_else(is_over)?;
+        let mut state = self.lock()?;
+        state.has_begun = true;
+        let writer = state.writer.as_mut().ok_or_else(is_over)?;
         go_on(writer).map_err(|error| {
-            *slot = None;
+            state.writer = None;
             failure(error)
         })
     }
 
-    fn lock(&self) -> Result<MutexGuard<'_, Option<MessageWriter>>, Failure> {
-        match self.writer.try_lock() {
-            Ok(writer) => Ok(writer),
+    fn lock(&self) -> Result<MutexGuard<'_, State>, Failure> {
+        match self.state.try_lock() {
+            Ok(state) => Ok(state),
             Err(TryLockError::Poisoned(poisoned)) => Ok(poisoned.into_inner()),
             Err(TryLockError::WouldBlock) => Err(Failure::new(
                 WSTRAND_BUSY,

@@ -191,6 +191,62 @@ static void ways(const char *good)
     wstrand_handler_free(handler);
 }
 
+static void compression(const char *url)
+{
+    static const struct {
+        int (*set)(wstrand_options *, int);
+        int first, last;
+    } ranges[] = {
+        {wstrand_options_set_deflate, -1, 300}, /* 0 is off, all others are on */
+        {wstrand_options_set_deflate_server_no_context_takeover, -1, 300},
+        {wstrand_options_set_deflate_client_no_context_takeover, -1, 300},
+        {wstrand_options_set_deflate_level, 0, 9},
+        {wstrand_options_set_deflate_server_max_window_bits, 8, 15},
+        {wstrand_options_set_deflate_client_max_window_bits, 8, 15},
+    };
+    wstrand_options *options = wstrand_options_new();
+    wstrand_connection *connection = open_connection(url, NULL, NULL);
+    wstrand_prepared *prepared;
+    size_t i;
+    int value;
+
+    for (i = 0; i < sizeof ranges / sizeof *ranges; i++) {
+        CHECK_INVALID(ranges[i].set(NULL, ranges[i].first));
+        for (value = -1; value <= 300; value++)
+            CHECK_INT(ranges[i].set(options, value),
+                      value >= ranges[i].first && value <= ranges[i].last ? WSTRAND_OK : WSTRAND_INVALID_ARGUMENT);
+    }
+    CHECK_OPTION(wstrand_options_set_deflate_threshold_bytes, SIZE_MAX);
+    CHECK_NO_OPTION(WSTRAND_INVALID_ARGUMENT, wstrand_options_set_deflate_level, 10);
+    wstrand_options_free(options);
+
+    CHECK_INVALID(wstrand_prepared_new(WSTRAND_TEXT, "a", 1, NULL, NULL));
+    CHECK_REFUSED(wstrand_prepared_new(WSTRAND_TEXT, bad, 3, &prepared, &error), WSTRAND_INVALID_ARGUMENT);
+    CHECK(prepared == NULL);
+    CHECK_INVALID(wstrand_prepared_new(WSTRAND_BINARY, NULL, 1, &prepared, NULL));
+    CHECK_INVALID(wstrand_prepared_new(WSTRAND_BINARY, "a", SIZE_MAX, &prepared, NULL));
+    for (value = -1; value <= 300; value++) {
+        const bool is_kind = value == WSTRAND_TEXT || value == WSTRAND_BINARY;
+        const int wanted = is_kind ? WSTRAND_OK : WSTRAND_INVALID_ARGUMENT;
+        CHECK_INT(wstrand_prepared_new(value, "a", 1, &prepared, NULL), wanted);
+        CHECK((prepared != NULL) == is_kind);
+        CHECK_INT(wstrand_connection_send_uncompressed(connection, value, NULL, 0, NULL), wanted);
+        if (is_kind)
+            CHECK_OK(wstrand_connection_try_send_prepared(connection, prepared, NULL));
+        wstrand_prepared_free(prepared);
+    }
+    CHECK_INVALID(wstrand_connection_send_uncompressed(connection, WSTRAND_TEXT, bad, 3, NULL));
+    CHECK_INVALID(wstrand_connection_send_uncompressed(connection, WSTRAND_BINARY, NULL, 1, NULL));
+    CHECK_REFUSED(wstrand_connection_send_prepared(connection, NULL, &error), WSTRAND_INVALID_ARGUMENT);
+    CHECK_INVALID(wstrand_connection_try_send_prepared(connection, NULL, NULL));
+    REQUIRE(wstrand_prepared_new(WSTRAND_TEXT, NULL, 0, &prepared, NULL) == WSTRAND_OK);
+    CHECK_INVALID(wstrand_connection_send_prepared(NULL, prepared, NULL));
+    CHECK_OK(wstrand_connection_send_prepared(connection, prepared, NULL));
+    wstrand_prepared_free(prepared);
+    CHECK_TEXT(wstrand_connection_extensions(connection), "");
+    wstrand_connection_free(connection);
+}
+
 static void tls(wstrand_server *plain)
 {
     static const char pem[] = "-----BEGIN CERTIFICATE-----\nnonsense\n-----END CERTIFICATE-----\n";
@@ -291,6 +347,7 @@ static void no_connection(void)
     CHECK_INVALID(wstrand_connection_send_binary(NULL, "a", 1, NULL));
     CHECK_INVALID(wstrand_connection_try_send_text(NULL, "a", 1, NULL));
     CHECK_INVALID(wstrand_connection_try_send_binary(NULL, "a", 1, NULL));
+    CHECK_INVALID(wstrand_connection_send_uncompressed(NULL, WSTRAND_TEXT, "a", 1, NULL));
     CHECK_INVALID(wstrand_connection_ping(NULL, "a", 1, NULL));
     CHECK_INVALID(wstrand_connection_flush(NULL, NULL));
     CHECK_REFUSED(wstrand_connection_flush(NULL, &error), WSTRAND_INVALID_ARGUMENT);
@@ -306,6 +363,7 @@ static void no_connection(void)
     CHECK_INT(wstrand_connection_buffered_amount(NULL), 0);
     CHECK_INT(wstrand_connection_round_trip_us(NULL), 0);
     CHECK(wstrand_connection_subprotocol(NULL) == NULL);
+    CHECK(wstrand_connection_extensions(NULL) == NULL);
     CHECK(wstrand_connection_header(NULL, "a", 0) == NULL);
     CHECK(wstrand_connection_request(NULL) == NULL);
     CHECK(wstrand_connection_peer_address(NULL) == NULL);
@@ -315,6 +373,7 @@ static void no_connection(void)
     CHECK(!wstrand_connection_was_clean(NULL));
     CHECK_INVALID(wstrand_connection_begin_message(NULL, WSTRAND_TEXT, &writer, NULL));
     CHECK(writer == NULL);
+    CHECK_INVALID(wstrand_writer_set_uncompressed(NULL, NULL));
     CHECK_INVALID(wstrand_writer_write(NULL, "a", 1, NULL));
     CHECK_INVALID(wstrand_writer_flush(NULL, NULL));
     CHECK_INVALID(wstrand_writer_finish(NULL, NULL));
@@ -535,6 +594,7 @@ int main(void)
     errors();
     option_values();
     ways(url);
+    compression(url);
     tls(server);
     handlers();
     connecting(url);

@@ -431,6 +431,38 @@ static void ways(const std::string &url)
     refused(options, WSTRAND_CANCELLED);
 }
 
+static void compressing()
+{
+    error failure;
+    wstrand::options options;
+    options.deflate(true).deflate_level(6).deflate_threshold_bytes(1);
+    wstrand::server server = wstrand::listen("0", options, echoing(), failure);
+    server.start(failure);
+    CHECK(!failure);
+    options.deflate_server_no_context_takeover(true).deflate_client_no_context_takeover(true);
+    options.deflate_server_max_window_bits(11).deflate_client_max_window_bits(12);
+    connection ws = wstrand::connect("ws://" + std::string(server.address()), options, failure);
+    CHECK(ws.extensions() == "permessage-deflate; server_no_context_takeover; server_max_window_bits=11; "
+                             "client_no_context_takeover; client_max_window_bits=12");
+    goes_and_comes_back(ws.share(), failure);
+    const std::string text(10000, 'x');
+    ws.send_uncompressed(wstrand::message_kind::text, text, failure);
+    CHECK(ws.receive(patience, failure)->text() == text);
+    const wstrand::prepared prepared(text, failure);
+    ws.send(prepared, failure);
+    CHECK(ws.receive(patience, failure)->text() == text);
+    const wstrand::prepared none("\xff", failure);
+    CHECK(failure.code() == WSTRAND_INVALID_ARGUMENT && none.get() == nullptr);
+#if WSTRAND_EXCEPTIONS
+    ws.send(wstrand::prepared(wstrand::message_kind::binary, text));
+    CHECK(!ws.receive().value().is_text());
+    ws.send_uncompressed(wstrand::message_kind::binary, text);
+    CHECK(ws.receive().value().size() == text.size());
+    ws.send(wstrand::prepared(text));
+#endif
+    CHECK(server.stop(patience, failure) == 0);
+}
+
 static std::string content(const std::string &path)
 {
     std::ifstream file(path, std::ios::binary);
@@ -601,6 +633,7 @@ int main(int argc, char **argv)
     owning(server.url);
     serving();
     ways(server.url);
+    compressing();
     if (argc > 1 && std::string(argv[1]) != "light")
         secure(argv[1]);
 #if WSTRAND_EXCEPTIONS

@@ -8,8 +8,8 @@ use std::{
 
 use crate::{
     cancel::*, closing::*, connect::*, connection::*, error::*, guard::tests as hook, handler::*,
-    logging::*, options::*, options_dial::*, options_tls::*, receive::*, request::*, response::*,
-    send::*, server::*, status::*, version::*, writer::*,
+    logging::*, options::*, options_deflate::*, options_dial::*, options_tls::*, prepared::*,
+    receive::*, request::*, response::*, send::*, server::*, status::*, version::*, writer::*,
 };
 
 /// What an export returned.
@@ -100,6 +100,13 @@ const WITH_NULL: &[Call] = calls! {
     wstrand_options_set_stack_bytes(null_mut(), 1);
     wstrand_options_set_tcp_nodelay(null_mut(), 1);
     wstrand_options_set_tcp_keepalive(null_mut(), 1);
+    wstrand_options_set_deflate(null_mut(), 1);
+    wstrand_options_set_deflate_level(null_mut(), 1);
+    wstrand_options_set_deflate_threshold_bytes(null_mut(), 1);
+    wstrand_options_set_deflate_server_no_context_takeover(null_mut(), 1);
+    wstrand_options_set_deflate_client_no_context_takeover(null_mut(), 1);
+    wstrand_options_set_deflate_server_max_window_bits(null_mut(), 15);
+    wstrand_options_set_deflate_client_max_window_bits(null_mut(), 15);
     wstrand_options_set_proxy(null_mut(), null());
     wstrand_options_use_proxy_of_environment(null_mut());
     wstrand_options_set_max_redirects(null_mut(), 1);
@@ -133,6 +140,9 @@ const WITH_NULL: &[Call] = calls! {
     wstrand_connection_send_text(null_mut(), null(), 0, null_mut());
     wstrand_connection_send_string(null_mut(), null(), null_mut());
     wstrand_connection_send_binary(null_mut(), null(), 0, null_mut());
+    wstrand_connection_send_uncompressed(null_mut(), WSTRAND_TEXT, null(), 0, null_mut());
+    wstrand_connection_send_prepared(null_mut(), null(), null_mut());
+    wstrand_connection_try_send_prepared(null_mut(), null(), null_mut());
     wstrand_connection_try_send_text(null_mut(), null(), 0, null_mut());
     wstrand_connection_try_send_binary(null_mut(), null(), 0, null_mut());
     wstrand_connection_ping(null_mut(), null(), 0, null_mut());
@@ -149,6 +159,7 @@ const WITH_NULL: &[Call] = calls! {
     wstrand_connection_buffered_amount(null());
     wstrand_connection_round_trip_us(null());
     wstrand_connection_subprotocol(null());
+    wstrand_connection_extensions(null());
     wstrand_connection_header(null(), null(), 0);
     wstrand_connection_request(null());
     wstrand_connection_peer_address(null());
@@ -157,10 +168,13 @@ const WITH_NULL: &[Call] = calls! {
     wstrand_connection_close_reason(null(), null_mut());
     wstrand_connection_was_clean(null());
     wstrand_connection_begin_message(null_mut(), WSTRAND_TEXT, null_mut(), null_mut());
+    wstrand_writer_set_uncompressed(null_mut(), null_mut());
     wstrand_writer_write(null_mut(), null(), 0, null_mut());
     wstrand_writer_flush(null_mut(), null_mut());
     wstrand_writer_finish(null_mut(), null_mut());
     wstrand_writer_free(null_mut());
+    wstrand_prepared_new(WSTRAND_TEXT, null(), 0, null_mut(), null_mut());
+    wstrand_prepared_free(null_mut());
     wstrand_server_new(null(), null(), null(), null_mut(), null_mut());
     wstrand_server_new_unix(null(), null(), null(), null_mut(), null_mut());
     wstrand_server_new_over(-1, null(), null(), null_mut(), null_mut());

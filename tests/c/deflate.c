@@ -1,0 +1,285 @@
+/* Compression: what is agreed on, messages there and back in callbacks and in pull style, a prepared message to
+   clients that agreed on different things, and messages that go as they are. */
+#include "check.h"
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { SIZE = 200000, CLIENTS = 3 };
+
+/* Compresses well, and no two parts of it are the same. */
+static char text[SIZE + 1];
+
+static void fill(void)
+{
+    size_t at = 0;
+    int line = 0;
+    while (at < SIZE)
+        at += (size_t)snprintf(text + at, SIZE + 1 - at, "%d: the quick brown fox jumps over the lazy dog\n", line++);
+}
+
+static wstrand_options *compressing(void)
+{
+    wstrand_options *options = wstrand_options_new();
+    CHECK_OK(wstrand_options_set_deflate(options, 1));
+    return options;
+}
+
+/* Connects with the options, which are freed. */
+static wstrand_connection *agree(const char *url, wstrand_options *options, const char *wanted)
+{
+    wstrand_connection *connection = open_connection(url, options, NULL);
+    wstrand_options_free(options);
+    CHECK_TEXT(wstrand_connection_extensions(connection), wanted);
+    return connection;
+}
+
+static void negotiating(const char *url)
+{
+    wstrand_options *options = compressing();
+    wstrand_connection_free(agree(url, NULL, ""));
+    wstrand_connection_free(agree(url, compressing(), "permessage-deflate"));
+    CHECK_OK(wstrand_options_set_deflate_server_no_context_takeover(options, 1));
+    CHECK_OK(wstrand_options_set_deflate_client_no_context_takeover(options, 1));
+    CHECK_OK(wstrand_options_set_deflate_server_max_window_bits(options, 10));
+    CHECK_OK(wstrand_options_set_deflate_client_max_window_bits(options, 9));
+    wstrand_connection_free(agree(url, options,
+                                  "permessage-deflate; server_no_context_takeover; server_max_window_bits=10; "
+                                  "client_no_context_takeover; client_max_window_bits=9"));
+    /* A parameter alone turns nothing on. */
+    options = wstrand_options_new();
+    CHECK_OK(wstrand_options_set_deflate_level(options, 9));
+    CHECK_OK(wstrand_options_set_deflate_threshold_bytes(options, 0));
+    wstrand_connection_free(agree(url, options, ""));
+    options = compressing();
+    CHECK_OK(wstrand_options_set_deflate(options, 0));
+    wstrand_connection_free(agree(url, options, ""));
+}
+
+static void comes_back(wstrand_connection *connection, int kind, const char *wanted, size_t length)
+{
+    const void *data;
+    size_t size;
+    int got;
+    REQUIRE(wstrand_connection_receive(connection, PATIENCE_MS, &got, &data, &size, NULL) == WSTRAND_OK);
+    CHECK_INT(got, kind);
+    CHECK(size == length && memcmp(data, wanted, length) == 0);
+}
+
+static void in_pull_style(const char *url)
+{
+    wstrand_connection *connection = agree(url, compressing(), "permessage-deflate");
+    wstrand_writer *writer;
+    int round;
+    for (round = 0; round < 3; round++) {
+        CHECK_OK(wstrand_connection_send_text(connection, text, SIZE, NULL));
+        CHECK_OK(wstrand_connection_send_binary(connection, text, SIZE / 2, NULL));
+        CHECK_OK(wstrand_connection_send_uncompressed(connection, WSTRAND_TEXT, text, SIZE, NULL));
+        CHECK_OK(wstrand_connection_send_uncompressed(connection, WSTRAND_BINARY, NULL, 0, NULL));
+        REQUIRE(wstrand_connection_begin_message(connection, WSTRAND_TEXT, &writer, NULL) == WSTRAND_OK);
+        if (round > 0)
+            CHECK_OK(wstrand_writer_set_uncompressed(writer, NULL));
+        CHECK_OK(wstrand_writer_write(writer, text, SIZE / 2, NULL));
+        CHECK_INT(wstrand_writer_set_uncompressed(writer, NULL), WSTRAND_INVALID_STATE);
+        CHECK_OK(wstrand_writer_write(writer, text + SIZE / 2, SIZE / 2, NULL));
+        CHECK_OK(wstrand_writer_finish(writer, NULL));
+        wstrand_writer_free(writer);
+        comes_back(connection, WSTRAND_TEXT, text, SIZE);
+        comes_back(connection, WSTRAND_BINARY, text, SIZE / 2);
+        comes_back(connection, WSTRAND_TEXT, text, SIZE);
+        comes_back(connection, WSTRAND_BINARY, "", 0);
+        comes_back(connection, WSTRAND_TEXT, text, SIZE);
+    }
+    wstrand_connection_free(connection);
+}
+
+static struct counter whole = COUNTER;
+
+static void count_whole(wstrand_connection *connection, int kind, const void *data, size_t size, void *userdata)
+{
+    (void)connection, (void)kind, (void)userdata;
+    CHECK(size == SIZE && memcmp(data, text, SIZE) == 0);
+    counter_add(&whole, 1);
+}
+
+static void in_callbacks(const char *url)
+{
+    wstrand_handler *handler = wstrand_handler_new(NULL, NULL);
+    wstrand_options *options = compressing();
+    wstrand_connection *connection;
+    int i;
+    wstrand_handler_set_on_message(handler, count_whole);
+    connection = open_connection(url, options, handler);
+    wstrand_handler_free(handler);
+    wstrand_options_free(options);
+    for (i = 0; i < 5; i++)
+        CHECK_OK(wstrand_connection_send_text(connection, text, SIZE, NULL));
+    CHECK(counter_reaches(&whole, 5));
+    wstrand_connection_free(connection);
+}
+
+/* Passes on bytes between a client and the server, and counts those to the server. */
+struct relay {
+    int listener, to;
+    atomic_long bytes;
+};
+
+static int over_tcp(int port, bool listens)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+    const int made = socket(AF_INET, SOCK_STREAM, 0);
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    REQUIRE(made >= 0);
+    if (listens)
+        REQUIRE(bind(made, (struct sockaddr *)&address, sizeof address) == 0 && listen(made, 1) == 0);
+    else
+        REQUIRE(connect(made, (struct sockaddr *)&address, sizeof address) == 0);
+    return made;
+}
+
+static void *pass_on(void *argument)
+{
+    struct relay *relay = argument;
+    static char buffer[65536];
+    struct pollfd ends[2] = {{.events = POLLIN}, {.events = POLLIN}};
+    ssize_t size = 1;
+    ends[0].fd = accept(relay->listener, NULL, NULL);
+    ends[1].fd = over_tcp(relay->to, false);
+    while (size > 0 && poll(ends, 2, PATIENCE_MS) > 0) {
+        const int from = ends[0].revents != 0 ? 0 : 1;
+        size = read(ends[from].fd, buffer, sizeof buffer);
+        if (from == 0 && size > 0)
+            atomic_fetch_add(&relay->bytes, size);
+        if (size > 0)
+            size = send(ends[1 - from].fd, buffer, (size_t)size, MSG_NOSIGNAL);
+    }
+    close(ends[0].fd);
+    close(ends[1].fd);
+    return NULL;
+}
+
+/* How many bytes the message takes on the wire, one way or the other. */
+static long on_the_wire(int port, bool uncompressed)
+{
+    struct sockaddr_in bound;
+    socklen_t length = sizeof bound;
+    struct relay relay = {.listener = over_tcp(0, true), .to = port};
+    wstrand_connection *connection;
+    char url[URL_SIZE];
+    pthread_t thread;
+    long before, after;
+    REQUIRE(getsockname(relay.listener, (struct sockaddr *)&bound, &length) == 0);
+    snprintf(url, sizeof url, "ws://127.0.0.1:%d/", ntohs(bound.sin_port));
+    thread = start_thread(pass_on, &relay);
+    connection = agree(url, compressing(), "permessage-deflate");
+    before = atomic_load(&relay.bytes);
+    if (uncompressed)
+        CHECK_OK(wstrand_connection_send_uncompressed(connection, WSTRAND_TEXT, text, SIZE, NULL));
+    else
+        CHECK_OK(wstrand_connection_send_text(connection, text, SIZE, NULL));
+    comes_back(connection, WSTRAND_TEXT, text, SIZE);
+    after = atomic_load(&relay.bytes);
+    wstrand_connection_free(connection);
+    pthread_join(thread, NULL);
+    close(relay.listener);
+    return after - before;
+}
+
+static void is_compressed_unless_told_otherwise(int port)
+{
+    const long compressed = on_the_wire(port, false), plain = on_the_wire(port, true);
+    if (!CHECK(compressed > 0 && compressed < SIZE / 4) || !CHECK(plain > SIZE))
+        fprintf(stderr, "%ld bytes compressed, %ld not\n", compressed, plain);
+}
+
+static wstrand_connection *served[CLIENTS];
+static struct counter connected = COUNTER;
+
+static void keep(wstrand_connection *connection, void *userdata)
+{
+    (void)userdata;
+    served[counter_value(&connected)] = wstrand_connection_retain(connection);
+    counter_add(&connected, 1);
+}
+
+static void *send_often(void *prepared)
+{
+    int i, client;
+    for (i = 0; i < 10; i++)
+        for (client = 0; client < CLIENTS; client++)
+            CHECK_OK(wstrand_connection_send_prepared(served[client], prepared, NULL));
+    return NULL;
+}
+
+/* Two threads send one message to clients that agreed on different things. */
+static void prepared_for_many(void)
+{
+    static const char *const agreed[CLIENTS] = {
+        "", "permessage-deflate", "permessage-deflate; server_no_context_takeover; server_max_window_bits=9"};
+    wstrand_handler *handler = wstrand_handler_new(NULL, NULL);
+    wstrand_options *options = compressing();
+    wstrand_connection *clients[CLIENTS];
+    wstrand_prepared *prepared;
+    wstrand_server *server;
+    pthread_t threads[2];
+    char url[URL_SIZE];
+    int i, j;
+
+    wstrand_handler_set_on_open(handler, keep);
+    wstrand_options_set_max_buffered_bytes(options, 32 * SIZE);
+    server = serve(handler, options, url);
+    wstrand_options_free(options);
+    for (i = 0; i < CLIENTS; i++) {
+        options = i == 0 ? NULL : compressing();
+        if (i == 2) {
+            wstrand_options_set_deflate_server_no_context_takeover(options, 1);
+            wstrand_options_set_deflate_server_max_window_bits(options, 9);
+        }
+        clients[i] = agree(url, options, agreed[i]);
+        CHECK(counter_reaches(&connected, i + 1));
+    }
+    REQUIRE(wstrand_prepared_new(WSTRAND_TEXT, text, SIZE, &prepared, NULL) == WSTRAND_OK);
+    for (i = 0; i < 2; i++)
+        threads[i] = start_thread(send_often, prepared);
+    for (j = 0; j < 20; j++)
+        for (i = 0; i < CLIENTS; i++)
+            comes_back(clients[i], WSTRAND_TEXT, text, SIZE);
+    for (i = 0; i < 2; i++)
+        pthread_join(threads[i], NULL);
+    for (i = 0; i < CLIENTS; i++) {
+        CHECK_OK(wstrand_connection_try_send_prepared(served[i], prepared, NULL));
+        /* After it the connection's own context is in order. */
+        CHECK_OK(wstrand_connection_send_text(served[i], text, SIZE, NULL));
+        comes_back(clients[i], WSTRAND_TEXT, text, SIZE);
+        comes_back(clients[i], WSTRAND_TEXT, text, SIZE);
+    }
+    /* A client, which masks, sends it like any other. */
+    CHECK_OK(wstrand_connection_send_prepared(clients[1], prepared, NULL));
+    wstrand_prepared_free(prepared);
+    for (i = 0; i < CLIENTS; i++) {
+        wstrand_connection_free(served[i]);
+        wstrand_connection_free(clients[i]);
+    }
+    end_server(server);
+}
+
+int main(void)
+{
+    wstrand_handler *handler = wstrand_handler_new(NULL, NULL);
+    wstrand_options *options = compressing();
+    wstrand_server *server;
+    char url[URL_SIZE];
+    fill();
+    wstrand_handler_set_on_message(handler, echo);
+    server = serve(handler, options, url);
+    wstrand_options_free(options);
+    negotiating(url);
+    in_pull_style(url);
+    in_callbacks(url);
+    is_compressed_unless_told_otherwise(wstrand_server_port(server));
+    prepared_for_many();
+    end_server(server);
+    return finish();
+}
