@@ -71,15 +71,18 @@ mod header {
     fn prelude() -> String {
         format!(
             r#"
-/* The version of this header; `wstrand_version` tells that of the library. */
+/** The version of this header, its first number; `wstrand_version` tells that of the library. */
 #define WSTRAND_VERSION_MAJOR {major}
+/** The second number. */
 #define WSTRAND_VERSION_MINOR {minor}
+/** The third number. */
 #define WSTRAND_VERSION_PATCH {patch}
 
-/* The number in the shared library's name: raised by what old programs could not run with. */
+/** The number in the shared library's name: raised by what old programs could not run with. */
 #define WSTRAND_ABI_VERSION {abi}
 
-/* The compiler warns where the result of the function is ignored. */
+/** @def WSTRAND_NODISCARD
+ * The compiler warns where the result of the function is ignored. */
 #if (defined(__cplusplus) && __cplusplus >= 201703L) \
     || (defined(__STDC_VERSION__) && __STDC_VERSION__ >= 202311L)
 # define WSTRAND_NODISCARD [[nodiscard]]

@@ -1,5 +1,6 @@
-/*
- * wstrand: WebSocket (RFC 6455) for programs that block.
+/**
+ * @file wstrand.h
+ * wstrand: WebSocket (RFC 6455, RFC 7692) for programs that block.
  *
  * Hello world:
  *
@@ -34,17 +35,27 @@
  *
  *     cc hello.c $(pkg-config --cflags --libs wstrand) -o hello
  *
- * The model. Calls do what they say before they return, or fail; there is no event loop to run. A
- * connection receives in one of two styles. With a handler, a thread of its own receives and calls back:
- * see wstrand_handler. Without one (pull style), the program calls `wstrand_connection_receive`, with a
- * timeout or for ever, and pings are answered while it does. Sending is the same in both: any number of
- * threads send on a connection at the same time, inside callbacks too, while another one receives; every
- * message goes out whole. A server is a handler with an address, and runs each connection on a thread of
- * its own. Every wait has a deadline, and every default is safe for a program that faces the network.
+ * The model. Calls do what they say before they return, or fail; there is no event loop to run. A connection
+ * receives in one of three styles:
  *
- * The order of events of a connection: [on_request, on_connection] on_open (on_message | on_ping |
- * on_pong)* [on_error] on_close, and nothing after it. Those in brackets need not come; the first two are
- * a server's.
+ * - Pull. Connect without a handler, and call `wstrand_connection_receive`, with a timeout or for ever. Nothing
+ *   runs while the program is away; pings are answered while it receives.
+ * - Callbacks. Connect with a handler, as above: a thread of the connection's own receives and calls back.
+ * - Queue. Give the handler `wstrand_handler_set_queue_bytes`: the thread receives, and the callbacks wait until
+ *   the program calls `wstrand_connection_dispatch`, on the thread that it likes. For a program with a loop of
+ *   its own there is a descriptor to poll, `wstrand_connection_event_descriptor`.
+ *
+ * Sending is the same in all of them: any number of threads send on a connection at the same time, inside
+ * callbacks too, while another one receives; every message goes out whole. A server is a handler with an
+ * address, and runs each connection on a thread of its own, which calls back; inside `on_connection` it may pull.
+ * Every wait has a deadline, and every default is safe for a program that faces the network.
+ *
+ * The order of events of a connection, none of which overlap:
+ *
+ *     [on_request] [on_connection] on_open (on_message | on_ping | on_pong)* [on_error] on_close
+ *
+ * Those in brackets need not come; the first two are a server's. Nothing comes after `on_close`, and nothing at
+ * all once the program has freed a client's connection.
  *
  * Who owns what:
  *
@@ -54,12 +65,13 @@
  *     wstrand_handler     wstrand_handler_new                  wstrand_handler_free      one at a time
  *     wstrand_connection  wstrand_connect*, a server           wstrand_connection_free,  any, at once;
  *                         (lent to callbacks),                 once for each connect     one receives
- *                         wstrand_connection_retain            and each retain
+ *                         wstrand_connection_retain            and each retain           or dispatches
  *     wstrand_writer      wstrand_connection_begin_message     wstrand_writer_free       one at a time
  *     wstrand_prepared    wstrand_prepared_new                 wstrand_prepared_free     any, at once
  *     wstrand_server      wstrand_server_new*                  wstrand_server_free       any, at once
  *     wstrand_error       a failed call, through `error`       wstrand_error_free        any, at once
- *                         (lent to on_error)
+ *                         (lent to on_error),
+ *                         wstrand_error_copy
  *     wstrand_request     the library: lent to on_request,     -                         any, at once
  *                         wstrand_connection_request
  *     wstrand_response    the library: lent to on_request      -                         that callback's
@@ -67,8 +79,9 @@
  *                                                              called once, last         sees fit
  *
  * (A name with * stands for all that begin so.) What is lent is not freed. Options and handlers may be freed as
- * soon as they were used, in any order and while connections go on. Text and bytes that a function returns belong to the handle that they were
- * asked of; text and bytes that a function takes are copied, or sent, before it returns.
+ * soon as they were used, in any order and while connections go on. Text and bytes that a function returns
+ * belong to the handle that they were asked of; text and bytes that a function takes are copied, or sent, before
+ * it returns.
  *
  * What holds for every function:
  *
@@ -79,11 +92,20 @@
  * - Text is UTF-8 and is checked. Bytes are a pointer and a size; (NULL, 0) are no bytes, NULL with any other
  *   size is WSTRAND_INVALID_ARGUMENT, as is NULL for a handle. Functions that cannot fail take NULL
  *   too, and say what they return for it.
- * - A bug of the library's that shows is caught and returned as WSTRAND_PANIC. No function ends the process,
- *   raises SIGPIPE or touches the program's signals. The library's threads, on which callbacks run, take none:
- *   they block all but those that a thread raises by its own fault, and SIGPROF.
+ * - It blocks only if it says so. It may be called inside every callback, of the same connection too, unless it
+ *   says otherwise; not in a signal handler. "Threads" says which threads may call it: "any" is at the same time
+ *   as others, "one at a time" is for the program to see to.
+ * - A bug of the library's that shows is caught, and any function that returns a code may return WSTRAND_PANIC
+ *   for it. No function ends the process, raises SIGPIPE or touches the program's signals. The library's
+ *   threads, on which callbacks run, take none: they block all but those that a thread raises by its own
+ *   fault, and SIGPROF.
  * - A process that has connected or made a server may fork to exec: no descriptor of the library's gets through.
  *   A child that does not exec must leave all handles to its parent: every function returns WSTRAND_FORKED there,
  *   or what it returns for NULL, and frees nothing. A process that forks before that may use the library after.
  * - `close` is the protocol's closing handshake, `shutdown` cuts a connection, `free` gives memory back.
+ *
+ * What is where, in the order of this file: constants, types of handles and callbacks; then the functions of
+ * versions and codes, wstrand_error, wstrand_options (all ends; compression; dialling; TLS), wstrand_cancel,
+ * wstrand_handler, connecting, sending, receiving, dispatching, closing, what a wstrand_connection knows,
+ * wstrand_writer, wstrand_prepared, wstrand_server, wstrand_request, wstrand_response, the log.
  */

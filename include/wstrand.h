@@ -1,5 +1,6 @@
-/*
- * wstrand: WebSocket (RFC 6455) for programs that block.
+/**
+ * @file wstrand.h
+ * wstrand: WebSocket (RFC 6455, RFC 7692) for programs that block.
  *
  * Hello world:
  *
@@ -34,17 +35,27 @@
  *
  *     cc hello.c $(pkg-config --cflags --libs wstrand) -o hello
  *
- * The model. Calls do what they say before they return, or fail; there is no event loop to run. A
- * connection receives in one of two styles. With a handler, a thread of its own receives and calls back:
- * see wstrand_handler. Without one (pull style), the program calls `wstrand_connection_receive`, with a
- * timeout or for ever, and pings are answered while it does. Sending is the same in both: any number of
- * threads send on a connection at the same time, inside callbacks too, while another one receives; every
- * message goes out whole. A server is a handler with an address, and runs each connection on a thread of
- * its own. Every wait has a deadline, and every default is safe for a program that faces the network.
+ * The model. Calls do what they say before they return, or fail; there is no event loop to run. A connection
+ * receives in one of three styles:
  *
- * The order of events of a connection: [on_request, on_connection] on_open (on_message | on_ping |
- * on_pong)* [on_error] on_close, and nothing after it. Those in brackets need not come; the first two are
- * a server's.
+ * - Pull. Connect without a handler, and call `wstrand_connection_receive`, with a timeout or for ever. Nothing
+ *   runs while the program is away; pings are answered while it receives.
+ * - Callbacks. Connect with a handler, as above: a thread of the connection's own receives and calls back.
+ * - Queue. Give the handler `wstrand_handler_set_queue_bytes`: the thread receives, and the callbacks wait until
+ *   the program calls `wstrand_connection_dispatch`, on the thread that it likes. For a program with a loop of
+ *   its own there is a descriptor to poll, `wstrand_connection_event_descriptor`.
+ *
+ * Sending is the same in all of them: any number of threads send on a connection at the same time, inside
+ * callbacks too, while another one receives; every message goes out whole. A server is a handler with an
+ * address, and runs each connection on a thread of its own, which calls back; inside `on_connection` it may pull.
+ * Every wait has a deadline, and every default is safe for a program that faces the network.
+ *
+ * The order of events of a connection, none of which overlap:
+ *
+ *     [on_request] [on_connection] on_open (on_message | on_ping | on_pong)* [on_error] on_close
+ *
+ * Those in brackets need not come; the first two are a server's. Nothing comes after `on_close`, and nothing at
+ * all once the program has freed a client's connection.
  *
  * Who owns what:
  *
@@ -54,12 +65,13 @@
  *     wstrand_handler     wstrand_handler_new                  wstrand_handler_free      one at a time
  *     wstrand_connection  wstrand_connect*, a server           wstrand_connection_free,  any, at once;
  *                         (lent to callbacks),                 once for each connect     one receives
- *                         wstrand_connection_retain            and each retain
+ *                         wstrand_connection_retain            and each retain           or dispatches
  *     wstrand_writer      wstrand_connection_begin_message     wstrand_writer_free       one at a time
  *     wstrand_prepared    wstrand_prepared_new                 wstrand_prepared_free     any, at once
  *     wstrand_server      wstrand_server_new*                  wstrand_server_free       any, at once
  *     wstrand_error       a failed call, through `error`       wstrand_error_free        any, at once
- *                         (lent to on_error)
+ *                         (lent to on_error),
+ *                         wstrand_error_copy
  *     wstrand_request     the library: lent to on_request,     -                         any, at once
  *                         wstrand_connection_request
  *     wstrand_response    the library: lent to on_request      -                         that callback's
@@ -67,8 +79,9 @@
  *                                                              called once, last         sees fit
  *
  * (A name with * stands for all that begin so.) What is lent is not freed. Options and handlers may be freed as
- * soon as they were used, in any order and while connections go on. Text and bytes that a function returns belong to the handle that they were
- * asked of; text and bytes that a function takes are copied, or sent, before it returns.
+ * soon as they were used, in any order and while connections go on. Text and bytes that a function returns
+ * belong to the handle that they were asked of; text and bytes that a function takes are copied, or sent, before
+ * it returns.
  *
  * What holds for every function:
  *
@@ -79,13 +92,22 @@
  * - Text is UTF-8 and is checked. Bytes are a pointer and a size; (NULL, 0) are no bytes, NULL with any other
  *   size is WSTRAND_INVALID_ARGUMENT, as is NULL for a handle. Functions that cannot fail take NULL
  *   too, and say what they return for it.
- * - A bug of the library's that shows is caught and returned as WSTRAND_PANIC. No function ends the process,
- *   raises SIGPIPE or touches the program's signals. The library's threads, on which callbacks run, take none:
- *   they block all but those that a thread raises by its own fault, and SIGPROF.
+ * - It blocks only if it says so. It may be called inside every callback, of the same connection too, unless it
+ *   says otherwise; not in a signal handler. "Threads" says which threads may call it: "any" is at the same time
+ *   as others, "one at a time" is for the program to see to.
+ * - A bug of the library's that shows is caught, and any function that returns a code may return WSTRAND_PANIC
+ *   for it. No function ends the process, raises SIGPIPE or touches the program's signals. The library's
+ *   threads, on which callbacks run, take none: they block all but those that a thread raises by its own
+ *   fault, and SIGPROF.
  * - A process that has connected or made a server may fork to exec: no descriptor of the library's gets through.
  *   A child that does not exec must leave all handles to its parent: every function returns WSTRAND_FORKED there,
  *   or what it returns for NULL, and frees nothing. A process that forks before that may use the library after.
  * - `close` is the protocol's closing handshake, `shutdown` cuts a connection, `free` gives memory back.
+ *
+ * What is where, in the order of this file: constants, types of handles and callbacks; then the functions of
+ * versions and codes, wstrand_error, wstrand_options (all ends; compression; dialling; TLS), wstrand_cancel,
+ * wstrand_handler, connecting, sending, receiving, dispatching, closing, what a wstrand_connection knows,
+ * wstrand_writer, wstrand_prepared, wstrand_server, wstrand_request, wstrand_response, the log.
  */
 
 #ifndef WSTRAND_H
@@ -97,15 +119,18 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The version of this header; `wstrand_version` tells that of the library. */
+/** The version of this header, its first number; `wstrand_version` tells that of the library. */
 #define WSTRAND_VERSION_MAJOR 0
+/** The second number. */
 #define WSTRAND_VERSION_MINOR 1
+/** The third number. */
 #define WSTRAND_VERSION_PATCH 0
 
-/* The number in the shared library's name: raised by what old programs could not run with. */
+/** The number in the shared library's name: raised by what old programs could not run with. */
 #define WSTRAND_ABI_VERSION 0
 
-/* The compiler warns where the result of the function is ignored. */
+/** @def WSTRAND_NODISCARD
+ * The compiler warns where the result of the function is ignored. */
 #if (defined(__cplusplus) && __cplusplus >= 201703L) \
     || (defined(__STDC_VERSION__) && __STDC_VERSION__ >= 202311L)
 # define WSTRAND_NODISCARD [[nodiscard]]
@@ -279,9 +304,29 @@
 #define WSTRAND_CLOSE_MESSAGE_TOO_BIG 1009
 
 /**
- * The server met a condition that it did not expect.
+ * The client wanted an extension that the server did not negotiate.
+ */
+#define WSTRAND_CLOSE_MANDATORY_EXTENSION 1010
+
+/**
+ * The end met a condition that it did not expect.
  */
 #define WSTRAND_CLOSE_INTERNAL_ERROR 1011
+
+/**
+ * The server restarts (IANA's registry, as the following).
+ */
+#define WSTRAND_CLOSE_SERVICE_RESTART 1012
+
+/**
+ * The server is overloaded.
+ */
+#define WSTRAND_CLOSE_TRY_AGAIN_LATER 1013
+
+/**
+ * A gateway got a bad answer.
+ */
+#define WSTRAND_CLOSE_BAD_GATEWAY 1014
 
 /**
  * The longest close reason, in bytes.
@@ -362,7 +407,7 @@ typedef struct wstrand_connection wstrand_connection;
  *
  * Made by functions whose last parameter is `wstrand_error **error`, where that is not NULL: they set
  * `*error` to a new object on failure, which the caller frees with `wstrand_error_free`, and to NULL on
- * success. The one that `on_error` gets belongs to the library. It does not change, so any number of
+ * success. The one that `on_error` gets belongs to the library; `wstrand_error_copy` keeps it. It does not change, so any number of
  * threads may look at it.
  */
 typedef struct wstrand_error wstrand_error;
@@ -377,7 +422,8 @@ typedef struct wstrand_error wstrand_error;
  * What every callback may rely on:
  *
  * - The callbacks of one connection come one at a time, all from that connection's own thread, which is
- *   never the thread that called `wstrand_connect`. Those of different connections overlap.
+ *   never the thread that called `wstrand_connect`; with a queue, from whichever thread dispatches. Those of
+ *   different connections overlap.
  * - Their order is `on_open`, then any number of `on_message`, `on_ping` and `on_pong`, then `on_error`
  *   if the connection failed, then `on_close`, once; nothing comes after it.
  * - No lock of the library's is held, so each may call every function of this header. One that takes
@@ -560,6 +606,15 @@ int wstrand_abi_version(void);
  * @return Static text in English, without a full stop; "unknown code" for what is none.
  */
 const char *wstrand_strerror(int code);
+
+/**
+ * Copies an error, as to keep the one that `on_error` gets.
+ *
+ * Threads: any.
+ *
+ * @return The copy, which the caller frees; NULL for NULL.
+ */
+WSTRAND_NODISCARD wstrand_error *wstrand_error_copy(const wstrand_error *error);
 
 /**
  * Tells the code, the same that the function returned.
@@ -1142,7 +1197,7 @@ int wstrand_options_danger_accept_invalid_hostnames(wstrand_options *options,
  * @param cancel Where it goes, which the caller frees; NULL on failure.
  * @param error Where the reason of a failure goes; NULL on success. May be NULL.
  * @return WSTRAND_OK; WSTRAND_IO if there are no descriptors: it holds two until it is triggered;
- * WSTRAND_INVALID_ARGUMENT for NULL; WSTRAND_PANIC.
+ * WSTRAND_INVALID_ARGUMENT for NULL.
  */
 WSTRAND_NODISCARD int wstrand_cancel_new(wstrand_cancel **cancel, wstrand_error **error);
 
@@ -1267,6 +1322,26 @@ int wstrand_handler_set_on_error(wstrand_handler *handler, wstrand_error_fn on_e
 int wstrand_handler_set_on_close(wstrand_handler *handler, wstrand_close_fn on_close);
 
 /**
+ * Has the events of a client's connection wait in a queue until the program asks for them: callbacks come only
+ * from inside `wstrand_connection_dispatch`, on the thread that calls it. For programs with a loop of their
+ * own, such as a game or a window; `wstrand_connection_event_descriptor` tells a loop when to dispatch.
+ *
+ * The connection's own thread receives all the same, answers pings and keeps deadlines. When the queue is full it
+ * stops reading, and so the peer has to wait, until there is room. What waits is copied. Events that have no
+ * callback do not wait.
+ *
+ * Connections that exist already are not affected. A server refuses a handler with a queue.
+ *
+ * Threads: one at a time.
+ *
+ * @param bytes How much may wait: the payloads, and 64 bytes an event. One event may always wait, however large
+ * it is. 0 for no queue, the default; 1 MiB is a good size.
+ * @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT if `handler` is NULL.
+ */
+int wstrand_handler_set_queue_bytes(wstrand_handler *handler,
+                                    size_t bytes);
+
+/**
  * Sets what decides over requests to a server: it may accept with a subprotocol and header fields, refuse,
  * or answer plain HTTP such as a page or a health check. What is no proper request, and opening handshakes
  * from pages of foreign origins, have been refused before. Clients ignore it.
@@ -1310,7 +1385,8 @@ int wstrand_handler_set_on_connection(wstrand_handler *handler,
  * Blocks until the connection is open, for the connect timeout at the most: 20 s by default.
  *
  * With a handler, the connection's own thread receives and calls back from now on; `*connection` is set
- * before the first callback begins. Without one, the program receives with
+ * before the first callback begins; or the callbacks wait until `wstrand_connection_dispatch`, if the handler
+ * has a queue. Without one, the program receives with
  * `wstrand_connection_receive`; pings are answered, and deadlines kept, while it does.
  *
  * Threads: any.
@@ -1323,7 +1399,7 @@ int wstrand_handler_set_on_connection(wstrand_handler *handler,
  * @param error Where the reason of a failure goes; NULL on success. May be NULL.
  * @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT if the URL or an option cannot be used, or for NULL:
  * nothing was sent; WSTRAND_IO or WSTRAND_TIMEOUT, with a phase; WSTRAND_TLS; WSTRAND_PROXY; WSTRAND_HANDSHAKE if
- * the server refused or does not speak WebSocket; WSTRAND_CANCELLED; WSTRAND_PANIC.
+ * the server refused or does not speak WebSocket; WSTRAND_CANCELLED.
  */
 WSTRAND_NODISCARD
 int wstrand_connect(const char *url,
@@ -1398,7 +1474,7 @@ int wstrand_connect_over(int descriptor,
  * @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT if it is not UTF-8, or for NULL; WSTRAND_TIMEOUT if there
  * was no room: nothing was sent; WSTRAND_CLOSED once either side has sent Close; else how the connection
  * failed: WSTRAND_UNRESPONSIVE if the peer does not read, WSTRAND_LOST, WSTRAND_IO, WSTRAND_PROTOCOL,
- * WSTRAND_OUT_OF_MEMORY, WSTRAND_PANIC.
+ * WSTRAND_OUT_OF_MEMORY.
  */
 int wstrand_connection_send_text(wstrand_connection *connection,
                                  const char *text,
@@ -1523,7 +1599,7 @@ int wstrand_connection_flush(wstrand_connection *connection, wstrand_error **err
  * it failed, which every later call returns again: WSTRAND_LOST, WSTRAND_IO, WSTRAND_PROTOCOL,
  * WSTRAND_UNRESPONSIVE, WSTRAND_OUT_OF_MEMORY. Misuse leaves it as it was: WSTRAND_INVALID_ARGUMENT for
  * NULL, WSTRAND_INVALID_STATE if the connection has a handler, WSTRAND_BUSY while another thread
- * receives. WSTRAND_PANIC.
+ * receives.
  */
 WSTRAND_NODISCARD
 int wstrand_connection_receive(wstrand_connection *connection,
@@ -1534,6 +1610,49 @@ int wstrand_connection_receive(wstrand_connection *connection,
                                wstrand_error **error);
 
 /**
+ * Calls back, on this thread and in order, for the events that wait in the connection's queue: see
+ * `wstrand_handler_set_queue_bytes`. Those that come meanwhile are left to the next call.
+ *
+ * Blocks until there is an event, the connection has ended, or the time has passed; and for as long as the
+ * callbacks take.
+ *
+ * Threads: any, one at a time. Inside the connection's own callbacks it does nothing.
+ *
+ * @param timeout_ms 0 not to wait at all, negative to wait for ever.
+ * @param error Where the reason of a failure goes; NULL on success. May be NULL.
+ * @return WSTRAND_OK if there were events; WSTRAND_TIMEOUT if none came in time: call again; WSTRAND_CLOSED
+ * when `on_close` has been called, in this call or before, or a callback has freed the connection: nothing
+ * follows. WSTRAND_INVALID_STATE if the connection has no queue, WSTRAND_BUSY while another thread dispatches,
+ * WSTRAND_WOULD_DEADLOCK inside its own callbacks, WSTRAND_INVALID_ARGUMENT for NULL.
+ */
+WSTRAND_NODISCARD
+int wstrand_connection_dispatch(wstrand_connection *connection,
+                                int64_t timeout_ms,
+                                wstrand_error **error);
+
+/**
+ * Tells a descriptor that is readable while an event waits in the connection's queue: for `poll`, `select`,
+ * `epoll`, and the loops of Qt and GLib. When it is, call `wstrand_connection_dispatch` with a timeout of 0.
+ *
+ * It belongs to the connection, and is closed with it: take it out of the loop before
+ * `wstrand_connection_free`, or when dispatching returns WSTRAND_CLOSED. Neither read from it nor write to it.
+ * It is close-on-exec, and always the same.
+ *
+ * Does not block.
+ *
+ * Threads: any.
+ *
+ * @param descriptor Where it goes; -1 on failure.
+ * @param error Where the reason of a failure goes; NULL on success. May be NULL.
+ * @return WSTRAND_OK; WSTRAND_INVALID_STATE if the connection has no queue; WSTRAND_IO if the process has no
+ * descriptors left; WSTRAND_INVALID_ARGUMENT for NULL.
+ */
+WSTRAND_NODISCARD
+int wstrand_connection_event_descriptor(wstrand_connection *connection,
+                                        int *descriptor,
+                                        wstrand_error **error);
+
+/**
  * Starts the closing handshake (RFC 6455, section 7): Close goes out behind everything that was sent before.
  *
  * Never blocks. Messages go on being received until the peer answers, for the close timeout at the most;
@@ -1542,11 +1661,12 @@ int wstrand_connection_receive(wstrand_connection *connection,
  *
  * Threads: any.
  *
- * @param code 1000, or 3000 to 4999, as in the W3C WebSocket API.
+ * @param code 1000, 1001, 1003, 1007 to 1014, or 3000 to 4999. The W3C WebSocket API leaves to pages 1000 and
+ * those from 3000 on; 1002 is for the library to say, and the others never go over the wire.
  * @param reason UTF-8 with a NUL at its end, of 123 bytes at the most; NULL for none.
  * @param error Where the reason of a failure goes; NULL on success. May be NULL.
  * @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT if the code or the reason may not be sent, or `connection` is
- * NULL; WSTRAND_PANIC.
+ * NULL.
  */
 int wstrand_connection_close(wstrand_connection *connection,
                              uint16_t code,
@@ -1557,16 +1677,16 @@ int wstrand_connection_close(wstrand_connection *connection,
  * Waits until the connection has ended, in whatever way: `wstrand_connection_was_clean` tells.
  *
  * It does not close: meant for after `wstrand_connection_close`, when the close timeout bounds it, or to
- * wait for the peer to close. With a handler it waits until `on_close` has returned. Without one it
- * receives, and throws away the messages that come.
+ * wait for the peer to close. With a handler it waits until `on_close` has returned; if that has a queue, it
+ * dispatches until then. Without a handler it receives, and throws away the messages that come.
  *
- * Threads: any; without a handler, one at a time that waits or receives.
+ * Threads: any; without a handler or with a queue, one at a time that waits, receives or dispatches.
  *
  * @param timeout_ms 0 not to wait at all, negative to wait for ever.
  * @param error Where the reason of a failure goes; NULL on success. May be NULL.
  * @return WSTRAND_OK if it has ended; WSTRAND_TIMEOUT if it has not yet; WSTRAND_WOULD_DEADLOCK inside its
  * own callbacks, except `on_connection`, or if one of those waits for the callback that this is called
- * in; WSTRAND_BUSY while another thread receives; WSTRAND_INVALID_ARGUMENT for NULL; WSTRAND_PANIC.
+ * in; WSTRAND_BUSY while another thread receives or dispatches; WSTRAND_INVALID_ARGUMENT for NULL.
  */
 int wstrand_connection_wait_closed(wstrand_connection *connection,
                                    int64_t timeout_ms,
@@ -1580,7 +1700,7 @@ int wstrand_connection_wait_closed(wstrand_connection *connection,
  *
  * Threads: any.
  *
- * @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT for NULL; WSTRAND_PANIC.
+ * @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT for NULL.
  */
 int wstrand_connection_shutdown(wstrand_connection *connection);
 
@@ -1781,7 +1901,7 @@ int wstrand_connection_begin_message(wstrand_connection *connection,
  *
  * @param error Where the reason of a failure goes; NULL on success. May be NULL.
  * @return WSTRAND_OK; WSTRAND_INVALID_STATE once `wstrand_writer_write`, flush or finish was called;
- * WSTRAND_BUSY while another thread uses the writer; WSTRAND_INVALID_ARGUMENT for NULL; WSTRAND_PANIC.
+ * WSTRAND_BUSY while another thread uses the writer; WSTRAND_INVALID_ARGUMENT for NULL.
  */
 int wstrand_writer_set_uncompressed(wstrand_writer *writer,
                                     wstrand_error **error);
@@ -1854,8 +1974,7 @@ void wstrand_writer_free(wstrand_writer *writer);
  * @param size In bytes.
  * @param prepared Where it goes, which the caller frees; NULL on failure.
  * @param error Where the reason of a failure goes; NULL on success. May be NULL.
- * @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT if the kind is neither, text is not UTF-8, or for NULL;
- * WSTRAND_PANIC.
+ * @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT if the kind is neither, text is not UTF-8, or for NULL.
  */
 WSTRAND_NODISCARD
 int wstrand_prepared_new(int kind,
@@ -1913,7 +2032,7 @@ void wstrand_prepared_free(wstrand_prepared *prepared);
  * @param server Where the server goes, which the caller frees; NULL on failure.
  * @param error Where the reason of a failure goes; NULL on success. May be NULL.
  * @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT if the address or an option cannot be used, or for NULL;
- * WSTRAND_IO if the address cannot be bound; WSTRAND_TLS if the certificate cannot be used; WSTRAND_PANIC.
+ * WSTRAND_IO if the address cannot be bound; WSTRAND_TLS if the certificate cannot be used.
  */
 WSTRAND_NODISCARD
 int wstrand_server_new(const char *address,
@@ -2012,11 +2131,9 @@ uint16_t wstrand_server_port(const wstrand_server *server);
  *
  * @param error Where the reason of a failure goes; NULL on success. May be NULL.
  * @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT if an option cannot be used, or for NULL;
- * WSTRAND_INVALID_STATE if it was started before; WSTRAND_IO if no thread can be started; WSTRAND_PANIC.
+ * WSTRAND_INVALID_STATE if it was started before; WSTRAND_IO if no thread can be started.
  */
-WSTRAND_NODISCARD
-int wstrand_server_start(wstrand_server *server,
-                         wstrand_error **error);
+WSTRAND_NODISCARD int wstrand_server_start(wstrand_server *server, wstrand_error **error);
 
 /**
  * Serves, with the calling thread to accept connections.
@@ -2027,8 +2144,7 @@ int wstrand_server_start(wstrand_server *server,
  *
  * @param error Where the reason of a failure goes; NULL on success. May be NULL.
  * @return WSTRAND_OK once it was stopped; WSTRAND_INVALID_ARGUMENT if an option cannot be used, or for
- * NULL; WSTRAND_INVALID_STATE if it was started before; WSTRAND_IO if the listening socket fails;
- * WSTRAND_PANIC.
+ * NULL; WSTRAND_INVALID_STATE if it was started before; WSTRAND_IO if the listening socket fails.
  */
 WSTRAND_NODISCARD
 int wstrand_server_run(wstrand_server *server,
@@ -2047,7 +2163,7 @@ int wstrand_server_run(wstrand_server *server,
  * @param error Where the reason of a failure goes; NULL on success. May be NULL.
  * @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT if the options have no identity, or for NULL;
  * WSTRAND_INVALID_STATE if the server does not speak TLS; WSTRAND_TLS if the certificate cannot be used: the old one
- * stays; WSTRAND_PANIC.
+ * stays.
  */
 WSTRAND_NODISCARD
 int wstrand_server_renew_tls(wstrand_server *server,
@@ -2068,7 +2184,7 @@ int wstrand_server_renew_tls(wstrand_server *server,
  * @param drain_ms 0 to cut at once, negative to wait for as long as it takes.
  * @param busy Where the number of connections goes whose callbacks have not returned yet: 0 unless one
  * takes longer. May be NULL.
- * @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT if `server` is NULL; WSTRAND_PANIC.
+ * @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT if `server` is NULL.
  */
 int wstrand_server_stop(wstrand_server *server,
                         int64_t drain_ms,
@@ -2165,8 +2281,7 @@ bool wstrand_request_is_upgrade(const wstrand_request *request);
  *
  * @param subprotocol One that the client offers, see `wstrand_request_subprotocol`: with another it gets
  * status 500. NULL for the first of the server's own that it offers, if there is one.
- * @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT if the subprotocol is not a token, or `response` is NULL;
- * WSTRAND_PANIC.
+ * @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT if the subprotocol is not a token, or `response` is NULL.
  */
 int wstrand_response_accept(wstrand_response *response,
                             const char *subprotocol);
@@ -2178,7 +2293,7 @@ int wstrand_response_accept(wstrand_response *response,
  * Threads: that of `on_request`.
  *
  * @param status 200 to 599.
- * @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT for another status, or if `response` is NULL; WSTRAND_PANIC.
+ * @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT for another status, or if `response` is NULL.
  */
 int wstrand_response_set_status(wstrand_response *response,
                                 int status);
@@ -2190,7 +2305,7 @@ int wstrand_response_set_status(wstrand_response *response,
  *
  * @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT if the name is not a token, the value has anything but
  * printable ASCII (line ends above all), the library owns the field (Connection, Content-Length,
- * Sec-WebSocket-*), or for NULL; WSTRAND_PANIC.
+ * Sec-WebSocket-*), or for NULL.
  */
 int wstrand_response_add_header(wstrand_response *response,
                                 const char *name,
@@ -2205,7 +2320,7 @@ int wstrand_response_add_header(wstrand_response *response,
  * @param data Copied. NULL if `size` is 0.
  * @param size In bytes.
  * @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT if the content type may not stand in a header field, or for
- * NULL; WSTRAND_PANIC.
+ * NULL.
  */
 int wstrand_response_set_body(wstrand_response *response,
                               const char *content_type,

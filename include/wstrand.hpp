@@ -1,5 +1,6 @@
-/*
- * wstrand for C++17: WebSocket (RFC 6455) for programs that block. Header-only, over wstrand.h.
+/**
+ * @file wstrand.hpp
+ * wstrand for C++17: WebSocket (RFC 6455, RFC 7692) for programs that block. Header-only, over wstrand.h.
  *
  * Hello world:
  *

@@ -256,8 +256,8 @@ pub enum Misuse {
     /// The subprotocol is not a token (RFC 9110, section 5.6.2), or is named twice.
     #[error("subprotocol {0:?} is not a token, or is repeated")]
     Subprotocol(String),
-    /// The close code is neither 1000 nor within 3000–4999.
-    #[error("close code {0} may not be sent: use 1000 or 3000 to 4999")]
+    /// The close code is none of 1000, 1001, 1003, 1007–1014 and 3000–4999.
+    #[error("close code {0} may not be sent: use 1000, 1001, 1003, 1007 to 1014 or 3000 to 4999")]
     CloseCode(u16),
     /// The close reason is longer than 123 bytes.
     #[error("a close reason has at most 123 bytes of UTF-8, not {0}")]

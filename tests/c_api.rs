@@ -501,6 +501,27 @@ mod examples {
         }
     }
 
+    #[test]
+    fn one_loop_has_the_input_and_a_connection() {
+        let server = Server::start(staged(&example("echo_server")).arg("0"));
+        let mut client = Process::start(staged(&example("poll_loop")).arg(&server.url));
+        client.tell("first");
+        client.line("first");
+        client.write(b"second\nthird, in ");
+        client.line("second");
+        client.write(b"two parts\n");
+        client.line("third, in two parts");
+        client.end_of_input();
+        client.line("closed 1000 bye clean");
+        client.succeed();
+
+        let mut client = Process::start(staged(&example("poll_loop")).arg(&server.url));
+        client.tell("/close 4001 as told");
+        client.line("closed 4001 as told clean");
+        client.succeed();
+        server.stop();
+    }
+
     fn their_client(peer: Peer, scenarios: &[&str]) {
         let mut command = staged(&example("echo_server"));
         let server = Server::start(command.args(OFFER).arg("0"));
@@ -558,7 +579,7 @@ mod examples {
         static BUILT: OnceLock<PathBuf> = OnceLock::new();
         let directory = BUILT.get_or_init(|| {
             let directory = scratch("examples");
-            for name in ["echo_client", "echo_server"] {
+            for name in ["echo_client", "echo_server", "poll_loop"] {
                 let source = root().join("examples/c").join(name).with_extension("c");
                 let mut command = Language::C.compiler("c11");
                 command
@@ -600,7 +621,7 @@ macro_rules! programs {
     };
 }
 
-programs! { arguments deflate duplex lifetime logger pull server signals sigpipe }
+programs! { arguments deflate dispatch duplex lifetime logger pull server signals sigpipe }
 
 /// Ends that no leak check survives: a process that ends in the middle, one that forks, a library that goes.
 mod ends {

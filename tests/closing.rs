@@ -68,12 +68,14 @@ fn failure(ws: &mut WebSocket) -> Error {
 }
 
 #[test]
-fn close_takes_1000_and_3000_to_4999_and_nothing_else() {
+fn close_takes_every_code_that_an_application_may_send_and_no_other() {
     in_time(|| {
         both_roles(&patient(), |pair| {
             let Pair { ws, mut raw, .. } = pair;
             let bad = (0..=999)
-                .chain(1001..=2999)
+                .chain([1002])
+                .chain(1004..=1006)
+                .chain(1015..=2999)
                 .chain(5000..=5100)
                 .chain([u16::MAX]);
             for code in bad {
@@ -87,7 +89,11 @@ fn close_takes_1000_and_3000_to_4999_and_nothing_else() {
             ws.send_text("still open").unwrap();
             raw.frame().is(TEXT, "still open");
         });
-        for code in [1000, 3000, 3999, 4000, 4999] {
+        for code in [1000, 1001, 1003]
+            .into_iter()
+            .chain(1007..=1014)
+            .chain([3000, 3999, 4000, 4999])
+        {
             let Pair { mut ws, raw, .. } = client(&patient());
             ws.close(code, "").unwrap();
             let peer = finishing(raw);

@@ -109,6 +109,7 @@ all)
     step "no write_vectored in src" no_write_vectored
     step "the root crate builds no cbindgen, and without TLS no C" pure_rust
     step "include/wstrand.h is what the sources say" fresh_header
+    step "Doxygen finds nothing wrong in include/" tests/doxygen.sh
     step "the stated rust-version holds" tests/msrv.sh
     step "the examples build, optimised" cargo build --locked --release --workspace --examples
     tests 20m

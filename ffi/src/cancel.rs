@@ -22,7 +22,7 @@ pub struct wstrand_cancel {
 /// @param cancel Where it goes, which the caller frees; NULL on failure.
 /// @param error Where the reason of a failure goes; NULL on success. May be NULL.
 /// @return WSTRAND_OK; WSTRAND_IO if there are no descriptors: it holds two until it is triggered;
-/// WSTRAND_INVALID_ARGUMENT for NULL; WSTRAND_PANIC.
+/// WSTRAND_INVALID_ARGUMENT for NULL.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn wstrand_cancel_new(

@@ -10,6 +10,7 @@ use wstrand::{Error, Phase};
 use crate::{
     arguments,
     connection::{live, wstrand_connection},
+    dispatch::{self, dispatch_to_the_end},
     error::wstrand_error,
     gate::Waited,
     guard::{self, Failure},
@@ -35,8 +36,16 @@ pub const WSTRAND_CLOSE_INVALID_PAYLOAD: u16 = 1007;
 pub const WSTRAND_CLOSE_POLICY_VIOLATION: u16 = 1008;
 /// A message is too big.
 pub const WSTRAND_CLOSE_MESSAGE_TOO_BIG: u16 = 1009;
-/// The server met a condition that it did not expect.
+/// The client wanted an extension that the server did not negotiate.
+pub const WSTRAND_CLOSE_MANDATORY_EXTENSION: u16 = 1010;
+/// The end met a condition that it did not expect.
 pub const WSTRAND_CLOSE_INTERNAL_ERROR: u16 = 1011;
+/// The server restarts (IANA's registry, as the following).
+pub const WSTRAND_CLOSE_SERVICE_RESTART: u16 = 1012;
+/// The server is overloaded.
+pub const WSTRAND_CLOSE_TRY_AGAIN_LATER: u16 = 1013;
+/// A gateway got a bad answer.
+pub const WSTRAND_CLOSE_BAD_GATEWAY: u16 = 1014;
 /// The longest close reason, in bytes.
 pub const WSTRAND_CLOSE_REASON_MAX: usize = 123;
 
@@ -48,11 +57,12 @@ pub const WSTRAND_CLOSE_REASON_MAX: usize = 123;
 ///
 /// Threads: any.
 ///
-/// @param code 1000, or 3000 to 4999, as in the W3C WebSocket API.
+/// @param code 1000, 1001, 1003, 1007 to 1014, or 3000 to 4999. The W3C WebSocket API leaves to pages 1000 and
+/// those from 3000 on; 1002 is for the library to say, and the others never go over the wire.
 /// @param reason UTF-8 with a NUL at its end, of 123 bytes at the most; NULL for none.
 /// @param error Where the reason of a failure goes; NULL on success. May be NULL.
 /// @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT if the code or the reason may not be sent, or `connection` is
-/// NULL; WSTRAND_PANIC.
+/// NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn wstrand_connection_close(
     connection: *mut wstrand_connection,
@@ -76,16 +86,16 @@ pub unsafe extern "C" fn wstrand_connection_close(
 /// Waits until the connection has ended, in whatever way: `wstrand_connection_was_clean` tells.
 ///
 /// It does not close: meant for after `wstrand_connection_close`, when the close timeout bounds it, or to
-/// wait for the peer to close. With a handler it waits until `on_close` has returned. Without one it
-/// receives, and throws away the messages that come.
+/// wait for the peer to close. With a handler it waits until `on_close` has returned; if that has a queue, it
+/// dispatches until then. Without a handler it receives, and throws away the messages that come.
 ///
-/// Threads: any; without a handler, one at a time that waits or receives.
+/// Threads: any; without a handler or with a queue, one at a time that waits, receives or dispatches.
 ///
 /// @param timeout_ms 0 not to wait at all, negative to wait for ever.
 /// @param error Where the reason of a failure goes; NULL on success. May be NULL.
 /// @return WSTRAND_OK if it has ended; WSTRAND_TIMEOUT if it has not yet; WSTRAND_WOULD_DEADLOCK inside its
 /// own callbacks, except `on_connection`, or if one of those waits for the callback that this is called
-/// in; WSTRAND_BUSY while another thread receives; WSTRAND_INVALID_ARGUMENT for NULL; WSTRAND_PANIC.
+/// in; WSTRAND_BUSY while another thread receives or dispatches; WSTRAND_INVALID_ARGUMENT for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn wstrand_connection_wait_closed(
     connection: *mut wstrand_connection,
@@ -94,11 +104,17 @@ pub unsafe extern "C" fn wstrand_connection_wait_closed(
 ) -> c_int {
     let body = || {
         // SAFETY: NULL or a handle, by the header's contract.
-        let connection = unsafe { live(connection) }?;
+        let connection = unsafe { dispatch::own(connection) }?;
         let timeout = arguments::timeout(timeout_ms);
         // One that no clock can hold is for ever.
         let until = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        match Pulled::lock(connection) {
+        if let Some(queue) = connection.queue() {
+            return match dispatch_to_the_end(&connection, queue, until)? {
+                true => Ok(()),
+                false => Err(Failure::new(WSTRAND_TIMEOUT, "not closed yet")),
+            };
+        }
+        match Pulled::lock(&connection) {
             Ok(pulled) => receive_to_the_end(pulled, until),
             Err(failure) if failure.code == WSTRAND_INVALID_STATE => {
                 match connection.gate().wait_over(until) {
@@ -135,7 +151,7 @@ fn receive_to_the_end(mut pulled: Pulled<'_>, until: Option<Instant>) -> Result<
 ///
 /// Threads: any.
 ///
-/// @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT for NULL; WSTRAND_PANIC.
+/// @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn wstrand_connection_shutdown(connection: *mut wstrand_connection) -> c_int {
     guard::code(|| {

@@ -26,7 +26,8 @@ use crate::{
 /// Blocks until the connection is open, for the connect timeout at the most: 20 s by default.
 ///
 /// With a handler, the connection's own thread receives and calls back from now on; `*connection` is set
-/// before the first callback begins. Without one, the program receives with
+/// before the first callback begins; or the callbacks wait until `wstrand_connection_dispatch`, if the handler
+/// has a queue. Without one, the program receives with
 /// `wstrand_connection_receive`; pings are answered, and deadlines kept, while it does.
 ///
 /// Threads: any.
@@ -39,7 +40,7 @@ use crate::{
 /// @param error Where the reason of a failure goes; NULL on success. May be NULL.
 /// @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT if the URL or an option cannot be used, or for NULL:
 /// nothing was sent; WSTRAND_IO or WSTRAND_TIMEOUT, with a phase; WSTRAND_TLS; WSTRAND_PROXY; WSTRAND_HANDSHAKE if
-/// the server refused or does not speak WebSocket; WSTRAND_CANCELLED; WSTRAND_PANIC.
+/// the server refused or does not speak WebSocket; WSTRAND_CANCELLED.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn wstrand_connect(
@@ -192,5 +193,8 @@ pub(crate) fn run(connection: &Arc<wstrand_connection>, ws: WebSocket) {
         // The panic closed the connection; the program must hear of it all the same.
         connection.tell_close(close_code::ABNORMAL, "", false);
     }
-    connection.gate().end();
+    // Where events wait, so does the end: whoever dispatches the last one comes to it.
+    if connection.queue().is_none() {
+        connection.gate().end();
+    }
 }

@@ -15,9 +15,10 @@ use wstrand::{CloseInfo, Error, Handler, Message, ReadyState, Sender, WebSocket,
 use crate::{
     arguments,
     error::wstrand_error,
+    events::{Event, Queue},
     gate::Gate,
     guard::{self, Failure},
-    handler::{Callbacks, wstrand_handler},
+    handler::{Callbacks, wstrand_control_fn, wstrand_handler},
     receive,
     request::wstrand_request,
     text::{self, Fields, Terminated, c_string},
@@ -37,6 +38,8 @@ pub struct wstrand_connection {
     /// What callbacks get; the gate keeps it alive.
     callback_userdata: CallbackUserdata,
     gate: Gate,
+    /// Where events wait for the program, if they do.
+    queue: Option<Queue>,
     has_closed: AtomicBool,
     /// How many references C has.
     references: AtomicUsize,
@@ -85,7 +88,8 @@ impl wstrand_connection {
     pub(crate) fn new(ws: &WebSocket, role: Role, handler: Option<&wstrand_handler>) -> Arc<Self> {
         let userdata = handler.map(wstrand_handler::userdata);
         let callbacks = handler.map(wstrand_handler::callbacks).unwrap_or_default();
-        Self::with_callbacks(ws, role, callbacks, userdata)
+        let queue = handler.and_then(wstrand_handler::queue);
+        Self::with_callbacks(ws, role, callbacks, userdata, queue)
     }
 
     pub(crate) fn with_callbacks(
@@ -93,6 +97,7 @@ impl wstrand_connection {
         role: Role,
         callbacks: Callbacks,
         userdata: Option<Arc<Userdata>>,
+        queue: Option<Queue>,
     ) -> Arc<Self> {
         let pointer = userdata.as_ref().map_or(ptr::null_mut(), |it| it.pointer);
         Arc::new(Self {
@@ -101,6 +106,7 @@ impl wstrand_connection {
             callbacks,
             callback_userdata: CallbackUserdata(pointer),
             gate: Gate::new(userdata),
+            queue,
             has_closed: AtomicBool::new(false),
             references: AtomicUsize::new(0),
             pulled: Mutex::new(None),
@@ -122,6 +128,10 @@ impl wstrand_connection {
 
     pub(crate) fn gate(&self) -> &Gate {
         &self.gate
+    }
+
+    pub(crate) fn queue(&self) -> Option<&Queue> {
+        self.queue.as_ref()
     }
 
     pub(crate) fn set_thread(&self, thread: JoinHandle<()>) {
@@ -172,24 +182,89 @@ impl wstrand_connection {
 
     /// The end of the connection, once.
     pub(crate) fn tell_close(self: &Arc<Self>, code: u16, reason: &str, was_clean: bool) {
-        if self.has_closed.swap(true, Ordering::Relaxed) {
-            return;
-        }
-        if let Some(on_close) = self.callbacks.on_close {
-            let reason = Terminated::new(reason);
-            self.gate.pass(|| {
-                // SAFETY: the program's function, with arguments as its type says.
-                unsafe {
-                    on_close(
-                        self.lend(),
-                        code,
-                        reason.as_ptr().cast(),
-                        reason.len(),
-                        was_clean,
-                        self.callback_userdata.0,
-                    );
-                }
+        if !self.has_closed.swap(true, Ordering::Relaxed) {
+            self.tell(Event::Close {
+                code,
+                reason: reason.into(),
+                was_clean,
             });
+        }
+    }
+
+    /// Calls back now, or has the event wait until it is dispatched.
+    fn tell(self: &Arc<Self>, event: Event<'_>) {
+        match &self.queue {
+            None => self.call_back(event),
+            Some(queue) if self.is_wanted(&event) => queue.put(event),
+            Some(_) => {}
+        }
+    }
+
+    /// Whether an event is of use in the queue: the last always is.
+    fn is_wanted(&self, event: &Event<'_>) -> bool {
+        match event {
+            Event::Open => self.callbacks.on_open.is_some(),
+            Event::Message { .. } => self.callbacks.on_message.is_some(),
+            Event::Ping(_) => self.callbacks.on_ping.is_some(),
+            Event::Pong(_) => self.callbacks.on_pong.is_some(),
+            Event::Error(_) => self.callbacks.on_error.is_some(),
+            Event::Close { .. } => true,
+        }
+    }
+
+    /// Calls the program's function for this event, if there is one and the gate is open.
+    pub(crate) fn call_back(self: &Arc<Self>, event: Event<'_>) {
+        let own = self.lend();
+        let userdata = self.callback_userdata.0;
+        let callbacks = &self.callbacks;
+        match event {
+            Event::Open => {
+                if let Some(on_open) = callbacks.on_open {
+                    // SAFETY: the program's function, with arguments as its type says.
+                    self.gate.pass(|| unsafe { on_open(own, userdata) });
+                }
+            }
+            Event::Message { kind, data } => {
+                if let Some(on_message) = callbacks.on_message {
+                    let (at, size) = (receive::pointer(&data), data.len());
+                    // SAFETY: the program's function, with arguments as its type says.
+                    let call = || unsafe { on_message(own, kind, at, size, userdata) };
+                    self.gate.pass(call);
+                }
+            }
+            Event::Ping(data) => self.call_control(callbacks.on_ping, &data),
+            Event::Pong(data) => self.call_control(callbacks.on_pong, &data),
+            Event::Error(error) => {
+                if let Some(on_error) = callbacks.on_error {
+                    let error = wstrand_error::from(receive::failure(error));
+                    // SAFETY: the program's function, with arguments as its type says.
+                    let call = || unsafe { on_error(own, &raw const error, userdata) };
+                    self.gate.pass(call);
+                }
+            }
+            Event::Close {
+                code,
+                reason,
+                was_clean,
+            } => {
+                if let Some(on_close) = callbacks.on_close {
+                    let reason = Terminated::new(reason.into_owned());
+                    let (at, size) = (reason.as_ptr().cast(), reason.len());
+                    // SAFETY: the program's function, with arguments as its type says.
+                    let call = || unsafe { on_close(own, code, at, size, was_clean, userdata) };
+                    self.gate.pass(call);
+                }
+            }
+        }
+    }
+
+    fn call_control(self: &Arc<Self>, callback: wstrand_control_fn, data: &[u8]) {
+        if let Some(callback) = callback {
+            let (at, size) = (receive::pointer(data), data.len());
+            let userdata = self.callback_userdata.0;
+            // SAFETY: the program's function, with arguments as its type says.
+            let call = || unsafe { callback(self.lend(), at, size, userdata) };
+            self.gate.pass(call);
         }
     }
 
@@ -201,6 +276,9 @@ impl wstrand_connection {
     /// What the last of the program's references to a client's connection does.
     fn release(&self) {
         self.gate.shut();
+        if let Some(queue) = &self.queue {
+            queue.end();
+        }
         match self.stop_pulling() {
             None => {
                 // Wakes a callback that waits to send.
@@ -227,88 +305,31 @@ impl wstrand_connection {
     }
 }
 
-/// Calls the program back.
+/// Tells the program what happens.
 struct Events(Arc<wstrand_connection>);
 
 impl Handler for Events {
     fn on_open(&mut self, _: &Sender) {
-        let Self(connection) = self;
-        if let Some(on_open) = connection.callbacks.on_open {
-            connection.gate.pass(|| {
-                // SAFETY: the program's function, with arguments as its type says.
-                unsafe { on_open(connection.lend(), connection.callback_userdata.0) };
-            });
-        }
+        self.0.tell(Event::Open);
     }
 
     fn on_message(&mut self, _: &Sender, message: Message<'_>) {
-        let Self(connection) = self;
-        if let Some(on_message) = connection.callbacks.on_message {
-            let bytes = message.as_bytes();
-            connection.gate.pass(|| {
-                // SAFETY: the program's function, with arguments as its type says.
-                unsafe {
-                    on_message(
-                        connection.lend(),
-                        receive::kind_of(message),
-                        receive::pointer(bytes),
-                        bytes.len(),
-                        connection.callback_userdata.0,
-                    );
-                }
-            });
-        }
+        self.0.tell(Event::Message {
+            kind: receive::kind_of(message),
+            data: message.as_bytes().into(),
+        });
     }
 
     fn on_ping(&mut self, _: &Sender, payload: &[u8]) {
-        let Self(connection) = self;
-        if let Some(on_ping) = connection.callbacks.on_ping {
-            connection.gate.pass(|| {
-                // SAFETY: the program's function, with arguments as its type says.
-                unsafe {
-                    on_ping(
-                        connection.lend(),
-                        receive::pointer(payload),
-                        payload.len(),
-                        connection.callback_userdata.0,
-                    );
-                }
-            });
-        }
+        self.0.tell(Event::Ping(payload.into()));
     }
 
     fn on_pong(&mut self, _: &Sender, payload: &[u8]) {
-        let Self(connection) = self;
-        if let Some(on_pong) = connection.callbacks.on_pong {
-            connection.gate.pass(|| {
-                // SAFETY: the program's function, with arguments as its type says.
-                unsafe {
-                    on_pong(
-                        connection.lend(),
-                        receive::pointer(payload),
-                        payload.len(),
-                        connection.callback_userdata.0,
-                    );
-                }
-            });
-        }
+        self.0.tell(Event::Pong(payload.into()));
     }
 
     fn on_error(&mut self, _: &Sender, error: &Error) {
-        let Self(connection) = self;
-        if let Some(on_error) = connection.callbacks.on_error {
-            let error = wstrand_error::from(receive::failure(error.clone()));
-            connection.gate.pass(|| {
-                // SAFETY: the program's function, with arguments as its type says.
-                unsafe {
-                    on_error(
-                        connection.lend(),
-                        &raw const error,
-                        connection.callback_userdata.0,
-                    );
-                }
-            });
-        }
+        self.0.tell(Event::Error(error.clone()));
     }
 
     fn on_close(&mut self, _: &Sender, close: &CloseInfo) {

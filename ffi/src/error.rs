@@ -19,7 +19,7 @@ use crate::{
 ///
 /// Made by functions whose last parameter is `wstrand_error **error`, where that is not NULL: they set
 /// `*error` to a new object on failure, which the caller frees with `wstrand_error_free`, and to NULL on
-/// success. The one that `on_error` gets belongs to the library. It does not change, so any number of
+/// success. The one that `on_error` gets belongs to the library; `wstrand_error_copy` keeps it. It does not change, so any number of
 /// threads may look at it.
 pub struct wstrand_error {
     code: c_int,
@@ -87,6 +87,27 @@ impl wstrand_error {
             _ => 0,
         }
     }
+}
+
+/// Copies an error, as to keep the one that `on_error` gets.
+///
+/// Threads: any.
+///
+/// @return The copy, which the caller frees; NULL for NULL.
+#[must_use]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn wstrand_error_copy(error: *const wstrand_error) -> *mut wstrand_error {
+    // SAFETY: NULL or an error object, by the header's contract.
+    guard::value(ptr::null_mut(), || match unsafe { error.as_ref() } {
+        Some(error) => Box::into_raw(Box::new(wstrand_error {
+            code: error.code,
+            text: error.text.clone(),
+            cause: error.cause.clone(),
+            http_fields: OnceLock::new(),
+            http_body: OnceLock::new(),
+        })),
+        None => ptr::null_mut(),
+    })
 }
 
 /// Tells the code, the same that the function returned.

@@ -9,6 +9,7 @@ use crate::{
     arguments,
     connection::wstrand_connection,
     error::wstrand_error,
+    events::Queue,
     guard,
     request::wstrand_request,
     response::wstrand_response,
@@ -24,7 +25,8 @@ use crate::{
 /// What every callback may rely on:
 ///
 /// - The callbacks of one connection come one at a time, all from that connection's own thread, which is
-///   never the thread that called `wstrand_connect`. Those of different connections overlap.
+///   never the thread that called `wstrand_connect`; with a queue, from whichever thread dispatches. Those of
+///   different connections overlap.
 /// - Their order is `on_open`, then any number of `on_message`, `on_ping` and `on_pong`, then `on_error`
 ///   if the connection failed, then `on_close`, once; nothing comes after it.
 /// - No lock of the library's is held, so each may call every function of this header. One that takes
@@ -36,6 +38,8 @@ use crate::{
 pub struct wstrand_handler {
     callbacks: Callbacks,
     userdata: Arc<Userdata>,
+    /// 0 if callbacks come by themselves.
+    queue_bytes: usize,
 }
 
 /// The functions of a handler.
@@ -64,6 +68,11 @@ impl Callbacks {
 impl wstrand_handler {
     pub(crate) fn callbacks(&self) -> Callbacks {
         self.callbacks
+    }
+
+    /// A queue for a new connection, if it is to have one.
+    pub(crate) fn queue(&self) -> Option<Queue> {
+        (self.queue_bytes > 0).then(|| Queue::new(self.queue_bytes))
     }
 
     pub(crate) fn userdata(&self) -> Arc<Userdata> {
@@ -157,6 +166,7 @@ pub unsafe extern "C" fn wstrand_handler_new(
         Box::into_raw(Box::new(wstrand_handler {
             callbacks: Callbacks::default(),
             userdata: Arc::new(Userdata::new(userdata, userdata_free)),
+            queue_bytes: 0,
         }))
     })
 }
@@ -275,6 +285,34 @@ pub unsafe extern "C" fn wstrand_handler_set_on_close(
 ) -> c_int {
     // SAFETY: a handle or NULL, by the header's contract.
     unsafe { set(handler, |callbacks| callbacks.on_close = on_close) }
+}
+
+/// Has the events of a client's connection wait in a queue until the program asks for them: callbacks come only
+/// from inside `wstrand_connection_dispatch`, on the thread that calls it. For programs with a loop of their
+/// own, such as a game or a window; `wstrand_connection_event_descriptor` tells a loop when to dispatch.
+///
+/// The connection's own thread receives all the same, answers pings and keeps deadlines. When the queue is full it
+/// stops reading, and so the peer has to wait, until there is room. What waits is copied. Events that have no
+/// callback do not wait.
+///
+/// Connections that exist already are not affected. A server refuses a handler with a queue.
+///
+/// Threads: one at a time.
+///
+/// @param bytes How much may wait: the payloads, and 64 bytes an event. One event may always wait, however large
+/// it is. 0 for no queue, the default; 1 MiB is a good size.
+/// @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT if `handler` is NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn wstrand_handler_set_queue_bytes(
+    handler: *mut wstrand_handler,
+    bytes: usize,
+) -> c_int {
+    guard::code(|| {
+        // SAFETY: NULL or a handle that this thread alone uses, by the header's contract.
+        let handler = unsafe { arguments::handle_mut(handler, "handler") }?;
+        handler.queue_bytes = bytes;
+        Ok(())
+    })
 }
 
 /// Sets what decides over requests to a server: it may accept with a subprotocol and header fields, refuse,

@@ -38,6 +38,8 @@ pub mod send;
 
 pub mod receive;
 
+pub mod dispatch;
+
 pub mod closing;
 
 pub mod connection;
@@ -57,6 +59,7 @@ pub mod logging;
 pub mod userdata;
 
 mod arguments;
+mod events;
 mod fork;
 mod gate;
 mod guard;

@@ -36,8 +36,7 @@ pub struct wstrand_prepared {
 /// @param size In bytes.
 /// @param prepared Where it goes, which the caller frees; NULL on failure.
 /// @param error Where the reason of a failure goes; NULL on success. May be NULL.
-/// @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT if the kind is neither, text is not UTF-8, or for NULL;
-/// WSTRAND_PANIC.
+/// @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT if the kind is neither, text is not UTF-8, or for NULL.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn wstrand_prepared_new(

@@ -40,7 +40,7 @@ pub const WSTRAND_BINARY: c_int = 2;
 /// it failed, which every later call returns again: WSTRAND_LOST, WSTRAND_IO, WSTRAND_PROTOCOL,
 /// WSTRAND_UNRESPONSIVE, WSTRAND_OUT_OF_MEMORY. Misuse leaves it as it was: WSTRAND_INVALID_ARGUMENT for
 /// NULL, WSTRAND_INVALID_STATE if the connection has a handler, WSTRAND_BUSY while another thread
-/// receives. WSTRAND_PANIC.
+/// receives.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn wstrand_connection_receive(

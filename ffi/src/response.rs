@@ -59,8 +59,7 @@ impl wstrand_response {
 ///
 /// @param subprotocol One that the client offers, see `wstrand_request_subprotocol`: with another it gets
 /// status 500. NULL for the first of the server's own that it offers, if there is one.
-/// @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT if the subprotocol is not a token, or `response` is NULL;
-/// WSTRAND_PANIC.
+/// @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT if the subprotocol is not a token, or `response` is NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn wstrand_response_accept(
     response: *mut wstrand_response,
@@ -85,7 +84,7 @@ pub unsafe extern "C" fn wstrand_response_accept(
 /// Threads: that of `on_request`.
 ///
 /// @param status 200 to 599.
-/// @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT for another status, or if `response` is NULL; WSTRAND_PANIC.
+/// @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT for another status, or if `response` is NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn wstrand_response_set_status(
     response: *mut wstrand_response,
@@ -112,7 +111,7 @@ pub unsafe extern "C" fn wstrand_response_set_status(
 ///
 /// @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT if the name is not a token, the value has anything but
 /// printable ASCII (line ends above all), the library owns the field (Connection, Content-Length,
-/// Sec-WebSocket-*), or for NULL; WSTRAND_PANIC.
+/// Sec-WebSocket-*), or for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn wstrand_response_add_header(
     response: *mut wstrand_response,
@@ -138,7 +137,7 @@ pub unsafe extern "C" fn wstrand_response_add_header(
 /// @param data Copied. NULL if `size` is 0.
 /// @param size In bytes.
 /// @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT if the content type may not stand in a header field, or for
-/// NULL; WSTRAND_PANIC.
+/// NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn wstrand_response_set_body(
     response: *mut wstrand_response,

@@ -28,7 +28,7 @@ use crate::{
 /// @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT if it is not UTF-8, or for NULL; WSTRAND_TIMEOUT if there
 /// was no room: nothing was sent; WSTRAND_CLOSED once either side has sent Close; else how the connection
 /// failed: WSTRAND_UNRESPONSIVE if the peer does not read, WSTRAND_LOST, WSTRAND_IO, WSTRAND_PROTOCOL,
-/// WSTRAND_OUT_OF_MEMORY, WSTRAND_PANIC.
+/// WSTRAND_OUT_OF_MEMORY.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn wstrand_connection_send_text(
     connection: *mut wstrand_connection,

@@ -60,7 +60,7 @@ struct Handler {
 /// @param server Where the server goes, which the caller frees; NULL on failure.
 /// @param error Where the reason of a failure goes; NULL on success. May be NULL.
 /// @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT if the address or an option cannot be used, or for NULL;
-/// WSTRAND_IO if the address cannot be bound; WSTRAND_TLS if the certificate cannot be used; WSTRAND_PANIC.
+/// WSTRAND_IO if the address cannot be bound; WSTRAND_TLS if the certificate cannot be used.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn wstrand_server_new(
@@ -174,6 +174,11 @@ unsafe fn make(
     // SAFETY: NULL or a handle, by the header's contract.
     let handler = unsafe { arguments::handle(handler, "handler") }?;
 
+    if handler.queue().is_some() {
+        return Err(Failure::invalid_argument(
+            "a server's connections have no queue",
+        ));
+    }
     options.map_or(Ok(()), wstrand_options::check)?;
     fork::beware();
     let mut server = bind()?;
@@ -278,7 +283,7 @@ pub unsafe extern "C" fn wstrand_server_port(server: *const wstrand_server) -> u
 ///
 /// @param error Where the reason of a failure goes; NULL on success. May be NULL.
 /// @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT if an option cannot be used, or for NULL;
-/// WSTRAND_INVALID_STATE if it was started before; WSTRAND_IO if no thread can be started; WSTRAND_PANIC.
+/// WSTRAND_INVALID_STATE if it was started before; WSTRAND_IO if no thread can be started.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn wstrand_server_start(
@@ -304,8 +309,7 @@ pub unsafe extern "C" fn wstrand_server_start(
 ///
 /// @param error Where the reason of a failure goes; NULL on success. May be NULL.
 /// @return WSTRAND_OK once it was stopped; WSTRAND_INVALID_ARGUMENT if an option cannot be used, or for
-/// NULL; WSTRAND_INVALID_STATE if it was started before; WSTRAND_IO if the listening socket fails;
-/// WSTRAND_PANIC.
+/// NULL; WSTRAND_INVALID_STATE if it was started before; WSTRAND_IO if the listening socket fails.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn wstrand_server_run(
@@ -334,7 +338,7 @@ pub unsafe extern "C" fn wstrand_server_run(
 /// @param error Where the reason of a failure goes; NULL on success. May be NULL.
 /// @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT if the options have no identity, or for NULL;
 /// WSTRAND_INVALID_STATE if the server does not speak TLS; WSTRAND_TLS if the certificate cannot be used: the old one
-/// stays; WSTRAND_PANIC.
+/// stays.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn wstrand_server_renew_tls(
@@ -377,7 +381,7 @@ pub unsafe extern "C" fn wstrand_server_renew_tls(
 /// @param drain_ms 0 to cut at once, negative to wait for as long as it takes.
 /// @param busy Where the number of connections goes whose callbacks have not returned yet: 0 unless one
 /// takes longer. May be NULL.
-/// @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT if `server` is NULL; WSTRAND_PANIC.
+/// @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT if `server` is NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn wstrand_server_stop(
     server: *mut wstrand_server,
@@ -452,6 +456,7 @@ impl Handler {
             Role::Server,
             self.callbacks,
             Some(self.userdata.clone()),
+            None,
         );
         let Some(ws) = self.introduce(&connection, ws) else {
             return;

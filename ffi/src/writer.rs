@@ -79,7 +79,7 @@ pub unsafe extern "C" fn wstrand_connection_begin_message(
 ///
 /// @param error Where the reason of a failure goes; NULL on success. May be NULL.
 /// @return WSTRAND_OK; WSTRAND_INVALID_STATE once `wstrand_writer_write`, flush or finish was called;
-/// WSTRAND_BUSY while another thread uses the writer; WSTRAND_INVALID_ARGUMENT for NULL; WSTRAND_PANIC.
+/// WSTRAND_BUSY while another thread uses the writer; WSTRAND_INVALID_ARGUMENT for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn wstrand_writer_set_uncompressed(
     writer: *mut wstrand_writer,

@@ -205,8 +205,9 @@ impl Sender {
     ///
     /// # Errors
     ///
-    /// [`Misuse::CloseCode`] unless `code` is 1000 or within 3000–4999; [`Misuse::CloseReason`] if the
-    /// reason is longer than 123 bytes.
+    /// [`Misuse::CloseCode`] unless `code` is 1000, 1001, 1003, or within 1007–1014 or 3000–4999 (RFC 6455,
+    /// section 7.4, and IANA's registry): 1002 is for the library to say. [`Misuse::CloseReason`] if the reason
+    /// is longer than 123 bytes.
     pub fn close(&self, code: u16, reason: &str) -> Result<()> {
         self.shared.close(code, reason)
     }

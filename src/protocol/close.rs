@@ -71,9 +71,10 @@ pub(crate) fn may_be_received(code: u16) -> bool {
     matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999)
 }
 
-/// Whether an application may send this close code: as in the W3C WebSocket API.
+/// Whether an application may send this close code: any that may go over the wire, but 1002, because only this
+/// library knows whether the peer broke the protocol. The W3C WebSocket API's narrower rule is for pages.
 pub(crate) fn may_be_sent(code: u16) -> bool {
-    matches!(code, 1000 | 3000..=4999)
+    may_be_received(code) && code != code::PROTOCOL_ERROR
 }
 
 /// The longest close reason, in bytes (RFC 6455, section 5.5: 125, less the code).

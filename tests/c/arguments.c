@@ -31,6 +31,7 @@ static void errors(void)
     CHECK(wstrand_error_http_header(NULL, NULL, 0) == NULL);
     CHECK(wstrand_error_http_body(NULL, NULL) == NULL);
     CHECK(wstrand_error_http_body(NULL, &size) == NULL);
+    CHECK(wstrand_error_copy(NULL) == NULL);
     wstrand_error_free(NULL);
     for (code = -1; code <= 300; code++) {
         const bool is_code = code >= WSTRAND_OK && code <= WSTRAND_FORKED;
@@ -311,6 +312,8 @@ static void handlers(void)
     CHECK_OK(wstrand_handler_set_on_close(handler, NULL));
     CHECK_OK(wstrand_handler_set_on_request(handler, NULL));
     CHECK_OK(wstrand_handler_set_on_connection(handler, NULL));
+    CHECK_INVALID(wstrand_handler_set_queue_bytes(NULL, 1));
+    CHECK_OK(wstrand_handler_set_queue_bytes(handler, SIZE_MAX));
     wstrand_handler_free(handler);
     wstrand_handler_free(NULL);
 }
@@ -352,6 +355,12 @@ static void no_connection(void)
     CHECK_INVALID(wstrand_connection_flush(NULL, NULL));
     CHECK_REFUSED(wstrand_connection_flush(NULL, &error), WSTRAND_INVALID_ARGUMENT);
     CHECK_INVALID(wstrand_connection_receive(NULL, 0, &kind, &data, &size, NULL));
+    CHECK_INVALID(wstrand_connection_dispatch(NULL, 0, NULL));
+    CHECK_REFUSED(wstrand_connection_dispatch(NULL, 0, &error), WSTRAND_INVALID_ARGUMENT);
+    kind = 0;
+    CHECK_INVALID(wstrand_connection_event_descriptor(NULL, &kind, NULL));
+    CHECK_INT(kind, -1);
+    CHECK_INVALID(wstrand_connection_event_descriptor(NULL, NULL, NULL));
     CHECK_INVALID(wstrand_connection_close(NULL, 1000, NULL, NULL));
     CHECK_INVALID(wstrand_connection_wait_closed(NULL, -1, NULL));
     CHECK_INVALID(wstrand_connection_shutdown(NULL));
@@ -435,7 +444,8 @@ static void on_a_connection(const char *url)
     wstrand_writer_free(writer);
 
     for (code = 0; code <= UINT16_MAX; code++)
-        if (code != 1000 && (code < 3000 || code > 4999))
+        if (code < 1000 || code == 1002 || (code >= 1004 && code <= 1006) || (code >= 1015 && code < 3000)
+            || code > 4999)
             CHECK_INVALID(wstrand_connection_close(connection, (uint16_t)code, NULL, NULL));
     memset(reason, 'r', sizeof reason);
     reason[sizeof reason - 1] = '\0';

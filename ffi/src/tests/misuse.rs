@@ -7,9 +7,10 @@ use std::{
 };
 
 use crate::{
-    cancel::*, closing::*, connect::*, connection::*, error::*, guard::tests as hook, handler::*,
-    logging::*, options::*, options_deflate::*, options_dial::*, options_tls::*, prepared::*,
-    receive::*, request::*, response::*, send::*, server::*, status::*, version::*, writer::*,
+    cancel::*, closing::*, connect::*, connection::*, dispatch::*, error::*, guard::tests as hook,
+    handler::*, logging::*, options::*, options_deflate::*, options_dial::*, options_tls::*,
+    prepared::*, receive::*, request::*, response::*, send::*, server::*, status::*, version::*,
+    writer::*,
 };
 
 /// What an export returned.
@@ -54,6 +55,7 @@ values! {
     *mut c_void: |data| data.is_null();
     *const wstrand_request: |request| request.is_null();
     *mut wstrand_connection: |connection| connection.is_null();
+    *mut wstrand_error: |error| error.is_null();
     *mut wstrand_options: |options| options.is_null();
     *mut wstrand_handler: |handler| handler.is_null();
 }
@@ -80,6 +82,7 @@ const WITH_NULL: &[Call] = calls! {
     wstrand_error_http_status(null());
     wstrand_error_http_header(null(), null(), 0);
     wstrand_error_http_body(null(), null_mut());
+    wstrand_error_copy(null());
     wstrand_error_free(null_mut());
     wstrand_options_free(null_mut());
     wstrand_options_add_subprotocol(null_mut(), null());
@@ -132,6 +135,7 @@ const WITH_NULL: &[Call] = calls! {
     wstrand_handler_set_on_pong(null_mut(), None);
     wstrand_handler_set_on_error(null_mut(), None);
     wstrand_handler_set_on_close(null_mut(), None);
+    wstrand_handler_set_queue_bytes(null_mut(), 1);
     wstrand_handler_set_on_request(null_mut(), None);
     wstrand_handler_set_on_connection(null_mut(), None);
     wstrand_connect(null(), null(), null(), null_mut(), null_mut());
@@ -148,6 +152,8 @@ const WITH_NULL: &[Call] = calls! {
     wstrand_connection_ping(null_mut(), null(), 0, null_mut());
     wstrand_connection_flush(null_mut(), null_mut());
     wstrand_connection_receive(null_mut(), 0, null_mut(), null_mut(), null_mut(), null_mut());
+    wstrand_connection_dispatch(null_mut(), 0, null_mut());
+    wstrand_connection_event_descriptor(null_mut(), null_mut(), null_mut());
     wstrand_connection_close(null_mut(), 1000, null(), null_mut());
     wstrand_connection_wait_closed(null_mut(), 0, null_mut());
     wstrand_connection_shutdown(null_mut());

@@ -1,0 +1,376 @@
+//! What happens to a connection: told at once by calling back, or kept until the program asks for it.
+
+use std::{
+    borrow::Cow,
+    collections::VecDeque,
+    ffi::c_int,
+    io::{self, Read, Write},
+    mem,
+    os::{
+        fd::{AsRawFd, RawFd},
+        unix::net::UnixStream,
+    },
+    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    thread::{self, ThreadId},
+    time::Instant,
+};
+
+use wstrand::Error;
+
+/// What a callback is told.
+#[derive(Debug, Clone)]
+pub(crate) enum Event<'a> {
+    Open,
+    Message {
+        kind: c_int,
+        data: Cow<'a, [u8]>,
+    },
+    Ping(Cow<'a, [u8]>),
+    Pong(Cow<'a, [u8]>),
+    Error(Error),
+    /// The last.
+    Close {
+        code: u16,
+        reason: Cow<'a, str>,
+        was_clean: bool,
+    },
+}
+
+impl Event<'_> {
+    fn into_owned(self) -> Event<'static> {
+        let owned = |data: Cow<'_, [u8]>| Cow::Owned(data.into_owned());
+        match self {
+            Self::Open => Event::Open,
+            Self::Message { kind, data } => Event::Message {
+                kind,
+                data: owned(data),
+            },
+            Self::Ping(data) => Event::Ping(owned(data)),
+            Self::Pong(data) => Event::Pong(owned(data)),
+            Self::Error(error) => Event::Error(error),
+            Self::Close {
+                code,
+                reason,
+                was_clean,
+            } => Event::Close {
+                code,
+                reason: Cow::Owned(reason.into_owned()),
+                was_clean,
+            },
+        }
+    }
+
+    /// What it counts for in a queue.
+    fn bytes(&self) -> usize {
+        let payload = match self {
+            Self::Message { data, .. } | Self::Ping(data) | Self::Pong(data) => data.len(),
+            Self::Open | Self::Error(_) | Self::Close { .. } => 0,
+        };
+        payload.saturating_add(EVENT)
+    }
+}
+
+/// Events that wait for the program.
+#[derive(Debug)]
+pub(crate) struct Queue {
+    state: Mutex<State>,
+    changed: Condvar,
+    max_bytes: usize,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    events: VecDeque<Event<'static>>,
+    bytes: usize,
+    /// The thread that takes events.
+    taker: Option<ThreadId>,
+    /// The last event was taken, or nobody takes any more.
+    is_over: bool,
+    signal: Option<Signal>,
+}
+
+/// Why there is no [`Taking`].
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum NotTaking {
+    /// Another thread takes events.
+    Busy,
+    /// This thread does already.
+    Nested,
+}
+
+impl Queue {
+    pub(crate) fn new(max_bytes: usize) -> Self {
+        Self {
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            max_bytes,
+        }
+    }
+
+    /// Adds an event; waits until there is room. One has room always, however large it is.
+    pub(crate) fn put(&self, event: Event<'_>) {
+        let bytes = event.bytes();
+        let mut state = self.lock();
+        while !state.is_over
+            && !state.events.is_empty()
+            && state.bytes.saturating_add(bytes) > self.max_bytes
+        {
+            state = self.wait(state);
+        }
+        if state.is_over {
+            return;
+        }
+        state.bytes = state.bytes.saturating_add(bytes);
+        state.events.push_back(event.into_owned());
+        state.show();
+        drop(state);
+        self.changed.notify_all();
+    }
+
+    /// Makes this thread the one that takes events.
+    pub(crate) fn begin_taking(&self) -> Result<Taking<'_>, NotTaking> {
+        let own = thread::current().id();
+        match &mut self.lock().taker {
+            Some(taker) if *taker == own => Err(NotTaking::Nested),
+            Some(_) => Err(NotTaking::Busy),
+            taker => {
+                *taker = Some(own);
+                Ok(Taking(self))
+            }
+        }
+    }
+
+    /// Throws away what waits and what is still to come.
+    pub(crate) fn end(&self) {
+        let mut state = self.lock();
+        state.is_over = true;
+        let events = mem::take(&mut state.events);
+        state.show();
+        drop(state);
+        drop(events);
+        self.changed.notify_all();
+    }
+
+    /// A descriptor that is readable while an event waits.
+    pub(crate) fn descriptor(&self) -> io::Result<RawFd> {
+        let mut state = self.lock();
+        if state.signal.is_none() {
+            state.signal = Some(Signal::new()?);
+            state.show();
+        }
+        Ok(state.signal.as_ref().map_or(-1, |it| it.shown.as_raw_fd()))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // No user code runs while it is locked.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        let waited = self.changed.wait(state);
+        waited.unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The right to take events.
+pub(crate) struct Taking<'a>(&'a Queue);
+
+impl Taking<'_> {
+    /// Waits for an event, and says how many there are: none if the time has passed or nothing follows.
+    pub(crate) fn wait(&self, until: Option<Instant>) -> usize {
+        let queue = self.0;
+        let mut state = queue.lock();
+        while state.events.is_empty() && !state.is_over {
+            state = match until {
+                None => queue.wait(state),
+                Some(until) => {
+                    let timeout = until.saturating_duration_since(Instant::now());
+                    if timeout.is_zero() {
+                        break;
+                    }
+                    let waited = queue.changed.wait_timeout(state, timeout);
+                    waited.unwrap_or_else(PoisonError::into_inner).0
+                }
+            };
+        }
+        state.events.len()
+    }
+
+    pub(crate) fn take(&self) -> Option<Event<'static>> {
+        let mut state = self.0.lock();
+        let event = state.events.pop_front()?;
+        state.bytes = state.bytes.saturating_sub(event.bytes());
+        state.is_over |= matches!(event, Event::Close { .. });
+        state.show();
+        drop(state);
+        self.0.changed.notify_all();
+        Some(event)
+    }
+
+    /// Whether nothing follows.
+    pub(crate) fn is_over(&self) -> bool {
+        self.0.lock().is_over
+    }
+}
+
+impl Drop for Taking<'_> {
+    fn drop(&mut self) {
+        self.0.lock().taker = None;
+    }
+}
+
+impl State {
+    /// Has the descriptor, if there is one, tell whether an event waits. Under the lock, or the two could
+    /// pass each other; neither end ever waits.
+    fn show(&mut self) {
+        let has_events = !self.events.is_empty();
+        if let Some(signal) = &mut self.signal {
+            signal.set(has_events);
+        }
+    }
+}
+
+/// A byte lies in it while it is set.
+#[derive(Debug)]
+struct Signal {
+    shown: UnixStream,
+    hidden: UnixStream,
+    is_set: bool,
+}
+
+impl Signal {
+    fn new() -> io::Result<Self> {
+        let (shown, hidden) = UnixStream::pair()?;
+        shown.set_nonblocking(true)?;
+        hidden.set_nonblocking(true)?;
+        Ok(Self {
+            shown,
+            hidden,
+            is_set: false,
+        })
+    }
+
+    fn set(&mut self, is_set: bool) {
+        if mem::replace(&mut self.is_set, is_set) == is_set {
+            return;
+        }
+        // There is room for one byte; and where the program has taken it, it is gone as wanted.
+        let _ = match is_set {
+            true => self.hidden.write(&[0]),
+            false => self.shown.read(&mut [0]),
+        };
+    }
+}
+
+/// What an event takes besides its payload, roughly.
+const EVENT: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn message(len: usize) -> Event<'static> {
+        Event::Message {
+            kind: 2,
+            data: vec![0; len].into(),
+        }
+    }
+
+    fn close() -> Event<'static> {
+        Event::Close {
+            code: 1000,
+            reason: "".into(),
+            was_clean: true,
+        }
+    }
+
+    fn is_readable(queue: &Queue) -> bool {
+        let state = queue.lock();
+        let signal = state.signal.as_ref().unwrap();
+        let mut byte = [0];
+        // SAFETY: a descriptor that is open, and room for a byte.
+        let peeked = unsafe {
+            libc::recv(
+                signal.shown.as_raw_fd(),
+                byte.as_mut_ptr().cast(),
+                1,
+                libc::MSG_PEEK | libc::MSG_DONTWAIT,
+            )
+        };
+        peeked == 1
+    }
+
+    #[test]
+    fn who_puts_waits_for_room_but_one_event_always_has_it() {
+        let queue = Queue::new(10);
+        queue.put(message(1000));
+        thread::scope(|scope| {
+            let putting = scope.spawn(|| queue.put(message(0)));
+            let taking = queue.begin_taking().unwrap();
+            assert_eq!(taking.wait(None), 1);
+            assert!(taking.take().is_some());
+            assert_eq!(taking.wait(None), 1);
+            putting.join().unwrap();
+        });
+    }
+
+    #[test]
+    fn the_end_wakes_who_waits_on_either_side() {
+        let queue = Queue::new(1);
+        queue.put(message(1));
+        thread::scope(|scope| {
+            scope.spawn(|| queue.put(message(1)));
+            scope.spawn(|| {
+                let taking = queue.begin_taking().unwrap();
+                while taking.wait(None) > 0 {
+                    taking.take();
+                }
+                assert!(taking.is_over());
+            });
+            queue.end();
+        });
+    }
+
+    #[test]
+    fn only_one_thread_takes() {
+        let queue = Queue::new(1);
+        let taking = queue.begin_taking();
+        assert_eq!(queue.begin_taking().err(), Some(NotTaking::Nested));
+        thread::scope(|scope| {
+            let other = scope.spawn(|| queue.begin_taking().err());
+            assert_eq!(other.join().unwrap(), Some(NotTaking::Busy));
+        });
+        drop(taking);
+        assert!(queue.begin_taking().is_ok());
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore = "sockets")]
+    fn the_descriptor_is_readable_while_an_event_waits() {
+        let queue = Queue::new(1000);
+        queue.put(message(1));
+        let descriptor = queue.descriptor().unwrap();
+        assert_eq!(queue.descriptor().unwrap(), descriptor);
+        assert!(is_readable(&queue));
+        queue.put(close());
+        let taking = queue.begin_taking().unwrap();
+        taking.take();
+        assert!(is_readable(&queue));
+        taking.take();
+        assert!(!is_readable(&queue) && taking.is_over());
+        queue.put(message(1));
+        assert!(!is_readable(&queue), "nothing follows the last event");
+    }
+
+    #[test]
+    fn waiting_for_an_event_has_a_deadline() {
+        let queue = Queue::new(1);
+        let taking = queue.begin_taking().unwrap();
+        assert_eq!(taking.wait(Some(Instant::now())), 0);
+        let soon = Instant::now() + Duration::from_millis(5);
+        assert_eq!(taking.wait(Some(soon)), 0);
+        assert!(!taking.is_over());
+    }
+}
