@@ -23,7 +23,8 @@
  *   and destroyed; to its other functions it is a NULL handle, which they answer with an error.
  * - A function that can fail throws wstrand::error. Each has a noexcept overload with a last parameter
  *   `error &`, which is set to what went wrong, or cleared. Only those exist under -fno-exceptions.
- * - Callbacks may throw: see wstrand::handler.
+ * - Callbacks may throw, and may own what cannot be copied: see wstrand::handler.
+ * - `for (auto &message : ws)` receives until the connection is closed.
  * - Durations are std::chrono's; a timeout that is negative is over, as in std. To wait for ever, leave it
  *   out.
  * - Text goes in as std::string_view and comes out as one that lives as long as the C text that it shows.
@@ -144,19 +145,16 @@ public:
         if (details == nullptr)
             return;
         owner_ = std::shared_ptr<wstrand_error>(details, wstrand_error_free);
-        tell(details);
+        phase_ = wstrand_error_phase(details);
+        os_code_ = wstrand_error_os_code(details);
+        close_code_ = wstrand_error_close_code(details);
         text_ = wstrand_error_text(details);
     }
 
-    /** Copies an object that somebody else owns, all but the HTTP answer. */
+    /** Copies an object that somebody else owns. */
     static error copy(const wstrand_error *lent)
     {
-        error copied(wstrand_error_code(lent));
-        copied.tell(lent);
-        const auto text = std::make_shared<const std::string>(wstrand_error_text(lent));
-        copied.text_ = text->c_str();
-        copied.owner_ = text;
-        return copied;
+        return error(wstrand_error_code(lent), wstrand_error_copy(lent));
     }
 
     /** Tells whether something failed. */
@@ -203,20 +201,13 @@ public:
     const wstrand_error *get() const noexcept { return handle_; }
 
 private:
-    void tell(const wstrand_error *details) noexcept
-    {
-        phase_ = wstrand_error_phase(details);
-        os_code_ = wstrand_error_os_code(details);
-        close_code_ = wstrand_error_close_code(details);
-    }
-
     int code_ = WSTRAND_OK;
     int os_code_ = 0;
     std::uint16_t close_code_ = 0;
     const char *phase_ = "";
     const char *text_ = nullptr;
     const wstrand_error *handle_ = nullptr;
-    std::shared_ptr<const void> owner_; // of the text and the object
+    std::shared_ptr<wstrand_error> owner_; // of the text and the object
 };
 
 namespace detail {
@@ -338,6 +329,79 @@ public:
 private:
     std::optional<message> message_;
     bool timed_out_ = false;
+};
+
+/** How `dispatch` ended. */
+enum class dispatched {
+    /** There were events, and more may come. */
+    events,
+    /** None came in time. */
+    timed_out,
+    /** The connection has ended, and nothing follows. */
+    closed,
+};
+
+/**
+ * A function that is called back. It is moved, not copied, and so may be a lambda that owns what cannot be copied.
+ */
+template <typename... Arguments>
+class callback {
+public:
+    /** None. */
+    callback() noexcept = default;
+    callback(std::nullptr_t) noexcept {}
+
+    /** Of whatever can be called; of an empty std::function or a null pointer, none. */
+    template <typename Function, typename = std::enable_if_t<
+                                     !std::is_same_v<std::decay_t<Function>, callback>
+                                     && std::is_invocable_v<std::decay_t<Function> &, Arguments...>>>
+    callback(Function &&function)
+    {
+        if (!is_none(function))
+            held_ = std::make_unique<held<std::decay_t<Function>>>(std::forward<Function>(function));
+    }
+
+    explicit operator bool() const noexcept { return held_ != nullptr; }
+
+    /** Calls it; there must be one. */
+    void operator()(Arguments... arguments) const { held_->call(std::forward<Arguments>(arguments)...); }
+
+private:
+    struct anything {
+        anything() = default;
+        anything(const anything &) = delete;
+        anything &operator=(const anything &) = delete;
+        virtual ~anything() = default;
+        virtual void call(Arguments... arguments) = 0;
+    };
+
+    template <typename Function>
+    struct held final : anything {
+        template <typename From>
+        explicit held(From &&from) : function(std::forward<From>(from))
+        {
+        }
+        void call(Arguments... arguments) override { function(std::forward<Arguments>(arguments)...); }
+        Function function;
+    };
+
+    template <typename Function>
+    static bool is_none(const Function &) noexcept
+    {
+        return false;
+    }
+    template <typename Signature>
+    static bool is_none(const std::function<Signature> &function) noexcept
+    {
+        return !function;
+    }
+    template <typename Result, typename... Parameters>
+    static bool is_none(Result (*const &function)(Parameters...)) noexcept
+    {
+        return function == nullptr;
+    }
+
+    std::unique_ptr<anything> held_;
 };
 
 /** Gives up connecting from another thread: `options::cancel` says what it is for. See wstrand_cancel. */
@@ -724,6 +788,84 @@ private:
 };
 
 /**
+ * A message that is sent as it is written, made by `connection_ref::begin_message`; see wstrand_writer.
+ *
+ * Destroyed unfinished, when some of it has been sent, it closes its connection with code 1011.
+ */
+class writer {
+public:
+    /** None. */
+    writer() noexcept = default;
+
+    /** Takes over what a C function gave. */
+    explicit writer(wstrand_writer *owned) noexcept : handle_(owned) {}
+
+    explicit operator bool() const noexcept { return handle_ != nullptr; }
+
+    /** Has the message go as it is where messages are compressed; before anything is written. */
+    void set_uncompressed(error &failure) noexcept
+    {
+        detail::succeeds(failure, [&](wstrand_error **details) {
+            return wstrand_writer_set_uncompressed(get(), details);
+        });
+    }
+
+    /** Adds text. Blocks as `connection_ref::send`, for each 16 KiB that fill up. */
+    void write(std::string_view text, error &failure) noexcept
+    {
+        write_binary(byte_view(text.data(), text.size()), failure);
+    }
+
+    /** Adds bytes. */
+    void write_binary(byte_view bytes, error &failure) noexcept
+    {
+        detail::succeeds(failure, [&](wstrand_error **details) {
+            return wstrand_writer_write(get(), bytes.data(), bytes.size(), details);
+        });
+    }
+
+    /** Sends what was written so far. */
+    void flush(error &failure) noexcept
+    {
+        detail::succeeds(failure, [&](wstrand_error **details) { return wstrand_writer_flush(get(), details); });
+    }
+
+    /** Sends what was written and ends the message. */
+    void finish(error &failure) noexcept
+    {
+        detail::succeeds(failure, [&](wstrand_error **details) { return wstrand_writer_finish(get(), details); });
+    }
+
+#if WSTRAND_EXCEPTIONS
+    void set_uncompressed()
+    {
+        detail::throwing([&](error &failure) { set_uncompressed(failure); });
+    }
+    void write(std::string_view text)
+    {
+        detail::throwing([&](error &failure) { write(text, failure); });
+    }
+    void write_binary(byte_view bytes)
+    {
+        detail::throwing([&](error &failure) { write_binary(bytes, failure); });
+    }
+    void flush()
+    {
+        detail::throwing([&](error &failure) { flush(failure); });
+    }
+    void finish()
+    {
+        detail::throwing([&](error &failure) { finish(failure); });
+    }
+#endif
+
+    wstrand_writer *get() const noexcept { return handle_.get(); }
+
+private:
+    detail::owned<wstrand_writer, wstrand_writer_free> handle_;
+};
+
+/**
  * A connection that somebody else owns, as callbacks get it: it is to `connection` what std::string_view
  * is to std::string. `share()` makes one that owns.
  *
@@ -731,6 +873,10 @@ private:
  */
 class connection_ref {
 public:
+    /** The messages that follow, for a range-based `for`; see `messages`. */
+    class message_iterator;
+    class message_range;
+
     explicit connection_ref(wstrand_connection *handle) noexcept : handle_(handle) {}
 
     /** Sends a text message. Blocks while there is no room, for the send timeout at the most. */
@@ -776,6 +922,43 @@ public:
         });
     }
 
+    /** Sends if that needs no waiting: false, and no error, if there is no room. Never blocks. */
+    bool try_send(std::string_view text, error &failure) noexcept
+    {
+        return tried(failure, [&](wstrand_error **details) {
+            return wstrand_connection_try_send_text(handle_, text.data(), text.size(), details);
+        });
+    }
+    bool try_send_binary(byte_view bytes, error &failure) noexcept
+    {
+        return tried(failure, [&](wstrand_error **details) {
+            return wstrand_connection_try_send_binary(handle_, bytes.data(), bytes.size(), details);
+        });
+    }
+    bool try_send(const prepared &message, error &failure) noexcept
+    {
+        return tried(failure, [&](wstrand_error **details) {
+            return wstrand_connection_try_send_prepared(handle_, message.get(), details);
+        });
+    }
+
+    /** Sends now what a callback has gathered. As `send`. */
+    void flush(error &failure) noexcept
+    {
+        detail::succeeds(failure,
+                         [&](wstrand_error **details) { return wstrand_connection_flush(handle_, details); });
+    }
+
+    /** Begins a message that is sent as it is written. Until it is finished, other messages wait. */
+    writer begin_message(message_kind kind, error &failure) noexcept
+    {
+        wstrand_writer *made = nullptr;
+        detail::succeeds(failure, [&](wstrand_error **details) {
+            return wstrand_connection_begin_message(handle_, static_cast<int>(kind), &made, details);
+        });
+        return writer(made);
+    }
+
     /** Sends a ping with up to 125 bytes; `on_pong` gets the answer. As `send`. */
     void ping(byte_view bytes, error &failure) noexcept
     {
@@ -800,7 +983,11 @@ public:
         return receive_ms(detail::count(timeout), failure);
     }
 
-    /** Starts the closing handshake. Never blocks. `code` is 1000 or 3000 to 4999. */
+    /** The messages that follow: `for (auto &message : ws.messages(failure))` ends when the connection has been
+        closed cleanly, or with `failure` set. Each lives until the next. */
+    message_range messages(error &failure) noexcept;
+
+    /** Starts the closing handshake. Never blocks. `code` is 1000, 1001, 1003, 1007 to 1014, or 3000 to 4999. */
     void close(std::uint16_t code, std::string_view reason, error &failure) noexcept
     {
         if (reason.find('\0') != std::string_view::npos) {
@@ -836,6 +1023,29 @@ public:
     {
         detail::throwing([&](error &failure) { send(message, failure); });
     }
+    bool try_send(std::string_view text)
+    {
+        return detail::throwing([&](error &failure) { return try_send(text, failure); });
+    }
+    bool try_send_binary(byte_view bytes)
+    {
+        return detail::throwing([&](error &failure) { return try_send_binary(bytes, failure); });
+    }
+    bool try_send(const prepared &message)
+    {
+        return detail::throwing([&](error &failure) { return try_send(message, failure); });
+    }
+    void flush()
+    {
+        detail::throwing([&](error &failure) { flush(failure); });
+    }
+    writer begin_message(message_kind kind)
+    {
+        return detail::throwing([&](error &failure) { return begin_message(kind, failure); });
+    }
+    /** `for (auto &message : ws)` receives until the connection has been closed cleanly; throws where `receive` does. */
+    message_iterator begin();
+    message_iterator end() noexcept;
     void ping(byte_view bytes = {})
     {
         detail::throwing([&](error &failure) { ping(bytes, failure); });
@@ -933,6 +1143,15 @@ protected:
     wstrand_connection *handle_;
 
 private:
+    template <typename Call>
+    static bool tried(error &failure, Call call) noexcept
+    {
+        const bool is_sent = detail::succeeds(failure, call);
+        if (failure.code() == WSTRAND_FULL)
+            failure = error();
+        return is_sent;
+    }
+
     received receive_ms(std::int64_t timeout, error &failure) noexcept
     {
         int kind = 0;
@@ -948,6 +1167,80 @@ private:
         return code == WSTRAND_TIMEOUT ? received::timeout() : received();
     }
 };
+
+/** Where a range-based `for` is in the messages of a connection. */
+class connection_ref::message_iterator {
+public:
+    using iterator_category = std::input_iterator_tag;
+    using value_type = message;
+    using difference_type = std::ptrdiff_t;
+    using pointer = const message *;
+    using reference = const message &;
+
+    /** The end. */
+    message_iterator() noexcept : ref_(nullptr) {}
+
+    /** Receives the first message. Without a place for the error it is thrown. */
+    message_iterator(connection_ref ref, error *failure) : ref_(ref), failure_(failure) { next(); }
+
+    reference operator*() const noexcept { return *current_; }
+    pointer operator->() const noexcept { return &*current_; }
+    message_iterator &operator++()
+    {
+        next();
+        return *this;
+    }
+    void operator++(int) { next(); }
+
+    friend bool operator==(const message_iterator &left, const message_iterator &right) noexcept
+    {
+        return left.current_.has_value() == right.current_.has_value();
+    }
+    friend bool operator!=(const message_iterator &left, const message_iterator &right) noexcept
+    {
+        return !(left == right);
+    }
+
+private:
+    void next()
+    {
+#if WSTRAND_EXCEPTIONS
+        if (failure_ == nullptr) {
+            current_ = ref_.receive();
+            return;
+        }
+#endif
+        current_ = ref_.receive(*failure_);
+    }
+
+    connection_ref ref_;
+    error *failure_ = nullptr;
+    std::optional<message> current_;
+};
+
+/** What `connection_ref::messages` returns. */
+class connection_ref::message_range {
+public:
+    message_range(connection_ref ref, error &failure) noexcept : ref_(ref), failure_(&failure) {}
+
+    message_iterator begin() const noexcept { return {ref_, failure_}; }
+    message_iterator end() const noexcept { return {}; }
+
+private:
+    connection_ref ref_;
+    error *failure_;
+};
+
+inline connection_ref::message_range connection_ref::messages(error &failure) noexcept
+{
+    failure = error();
+    return {*this, failure};
+}
+
+#if WSTRAND_EXCEPTIONS
+inline connection_ref::message_iterator connection_ref::begin() { return {*this, nullptr}; }
+inline connection_ref::message_iterator connection_ref::end() noexcept { return {}; }
+#endif
 
 /**
  * A connection, made by `connect` or `share`; what it can do is in `connection_ref`.
@@ -991,10 +1284,38 @@ public:
         return wait_ms(detail::count(timeout), failure);
     }
 
+    /**
+     * Calls back, on this thread, for the events that wait: of a connection whose handler has `queue_bytes`. Blocks
+     * until there is one.
+     */
+    dispatched dispatch(error &failure) noexcept { return dispatch_ms(-1, failure); }
+
+    /** Dispatches as `dispatch` does, but waits no longer than this for the first event. */
+    dispatched dispatch(std::chrono::milliseconds timeout, error &failure) noexcept
+    {
+        return dispatch_ms(detail::count(timeout), failure);
+    }
+
+    /** Tells a descriptor that is readable while an event waits; -1 if there is none. It is the connection's. */
+    int event_descriptor(error &failure) noexcept
+    {
+        int descriptor = -1;
+        detail::succeeds(failure, [&](wstrand_error **details) {
+            return wstrand_connection_event_descriptor(handle_, &descriptor, details);
+        });
+        return descriptor;
+    }
+
 #if WSTRAND_EXCEPTIONS
-    /** Throws what a callback threw, if one did. */
+    /** Throws what a callback threw, if one did; so do all of these. */
     void wait_closed();
     bool wait_closed(std::chrono::milliseconds timeout);
+    dispatched dispatch();
+    dispatched dispatch(std::chrono::milliseconds timeout);
+    int event_descriptor()
+    {
+        return detail::throwing([&](error &failure) { return event_descriptor(failure); });
+    }
 #endif
 
     /** Gives up the C handle, which the caller frees. Exceptions of its callbacks are lost. */
@@ -1013,6 +1334,24 @@ private:
         return has_ended;
     }
 
+    dispatched dispatch_ms(std::int64_t timeout, error &failure) noexcept
+    {
+        if (detail::succeeds(failure, [&](wstrand_error **details) {
+                return wstrand_connection_dispatch(handle_, timeout, details);
+            }))
+            return dispatched::events;
+        const int code = failure.code();
+        if (code == WSTRAND_TIMEOUT || code == WSTRAND_CLOSED)
+            failure = error();
+        return code == WSTRAND_TIMEOUT ? dispatched::timed_out : dispatched::closed;
+    }
+
+#if WSTRAND_EXCEPTIONS
+    /* Calls what takes a last `error &`, and throws what a callback threw, or else what the call came to. */
+    template <typename Call>
+    auto rethrowing(Call call);
+#endif
+
     std::shared_ptr<detail::state> state_;
 };
 
@@ -1026,22 +1365,25 @@ inline connection connection_ref::share() const noexcept
  * those of one connection come one at a time, from a thread that is the connection's own.
  *
  * A callback may throw. Its connection is then closed with code 1011, events that come until it has closed
- * are still told, and the first exception is thrown again by `connection::wait_closed`, for a server by
- * `server::run` or `server::stop`.
+ * are still told, and the first exception is thrown again by `connection::wait_closed` or `connection::dispatch`,
+ * for a server by `server::run` or `server::stop`.
  */
 struct handler {
-    std::function<void(connection_ref)> on_open;
-    std::function<void(connection_ref, const message &)> on_message;
-    std::function<void(connection_ref, byte_view)> on_ping;
-    std::function<void(connection_ref, byte_view)> on_pong;
-    std::function<void(connection_ref, const error &)> on_error;
+    callback<connection_ref> on_open;
+    callback<connection_ref, const message &> on_message;
+    callback<connection_ref, byte_view> on_ping;
+    callback<connection_ref, byte_view> on_pong;
+    callback<connection_ref, const error &> on_error;
     /** Gets the close code, the reason, and whether both sides have sent Close. */
-    std::function<void(connection_ref, std::uint16_t, std::string_view, bool)> on_close;
+    callback<connection_ref, std::uint16_t, std::string_view, bool> on_close;
+
+    /** Has a client's events wait until `connection::dispatch`, up to so many bytes of them; 0 for no queue. */
+    std::size_t queue_bytes = 0;
 
     /** Decides over requests to a server. If it throws, the answer is status 500. */
-    std::function<void(request, response)> on_request;
+    callback<request, response> on_request;
     /** Gets every connection to a server first of all, and may receive from it. */
-    std::function<void(connection_ref)> on_connection;
+    callback<connection_ref> on_connection;
 };
 
 namespace detail {
@@ -1075,6 +1417,7 @@ public:
             wstrand_handler_set_on_request(to, on_request);
         if (set.on_connection)
             wstrand_handler_set_on_connection(to, on_connection);
+        wstrand_handler_set_queue_bytes(to, set.queue_bytes);
         return made;
     }
 
@@ -1172,21 +1515,8 @@ private:
     template <typename Call>
     static void of_connection(wstrand_connection *handle, void *userdata, Call call) noexcept
     {
-        guarded(userdata, call, [handle] { fail(handle); });
-    }
-
-    /* Closes with code 1011, which wstrand_connection_close leaves to the library: as what becomes of a
-       message that is abandoned. */
-    static void fail(wstrand_connection *handle) noexcept
-    {
-        wstrand_writer *writer = nullptr;
-        if (wstrand_connection_begin_message(handle, WSTRAND_BINARY, &writer, nullptr) == WSTRAND_OK) {
-            wstrand_writer_write(writer, "", 1, nullptr);
-            wstrand_writer_flush(writer, nullptr);
-        }
-        wstrand_writer_free(writer);
-        if (wstrand_connection_ready_state(handle) == WSTRAND_OPEN)
-            wstrand_connection_shutdown(handle);
+        guarded(userdata, call,
+                [handle] { wstrand_connection_close(handle, WSTRAND_CLOSE_INTERNAL_ERROR, nullptr, nullptr); });
     }
 
     static void on_open(wstrand_connection *handle, void *userdata) noexcept
@@ -1252,25 +1582,34 @@ inline void detail::state::on_error(wstrand_connection *handle, const wstrand_er
 }
 
 #if WSTRAND_EXCEPTIONS
-inline void connection::wait_closed()
+template <typename Call>
+auto connection::rethrowing(Call call)
 {
+    const std::shared_ptr<detail::state> state = state_; // a callback may free this
     error failure;
-    wait_closed(failure);
-    if (state_)
-        state_->rethrow();
+    const auto result = call(failure);
+    if (state)
+        state->rethrow();
     if (failure)
         throw failure;
+    return result;
 }
 
+inline void connection::wait_closed()
+{
+    rethrowing([&](error &failure) { return wait_ms(-1, failure); });
+}
 inline bool connection::wait_closed(std::chrono::milliseconds timeout)
 {
-    error failure;
-    const bool has_ended = wait_closed(timeout, failure);
-    if (state_)
-        state_->rethrow();
-    if (failure)
-        throw failure;
-    return has_ended;
+    return rethrowing([&](error &failure) { return wait_closed(timeout, failure); });
+}
+inline dispatched connection::dispatch()
+{
+    return rethrowing([&](error &failure) { return dispatch(failure); });
+}
+inline dispatched connection::dispatch(std::chrono::milliseconds timeout)
+{
+    return rethrowing([&](error &failure) { return dispatch(timeout, failure); });
 }
 #endif
 
@@ -1550,6 +1889,55 @@ inline server listen_over(int descriptor, const options &settings, handler calle
     return detail::throwing([&](error &failure) {
         return listen_over(descriptor, settings, std::move(called_back), failure);
     });
+}
+#endif
+
+/** How much the log tells. */
+enum class log_level : int {
+    off = WSTRAND_LOG_OFF,
+    error = WSTRAND_LOG_ERROR,
+    warn = WSTRAND_LOG_WARN,
+    info = WSTRAND_LOG_INFO,
+    debug = WSTRAND_LOG_DEBUG,
+    trace = WSTRAND_LOG_TRACE,
+};
+
+/** What gets a line of the log: its level, the part of the library that speaks, and what it says. */
+using log_function = callback<log_level, std::string_view, std::string_view>;
+
+/**
+ * Has the log told to a function, up to this level; see wstrand_set_log. It is called from several threads at once.
+ * What it throws goes nowhere.
+ */
+inline void set_log(log_level max_level, log_function log, error &failure) noexcept
+{
+    if (!log) {
+        failure = error(wstrand_set_log(nullptr, static_cast<int>(max_level), nullptr, nullptr));
+        return;
+    }
+    auto held = std::make_unique<log_function>(std::move(log));
+    const int code = wstrand_set_log(
+        [](int level, const char *target, const char *text, void *userdata) noexcept {
+#if WSTRAND_EXCEPTIONS
+            try {
+                (*static_cast<log_function *>(userdata))(static_cast<log_level>(level), target, text);
+            } catch (...) {
+            }
+#else
+            (*static_cast<log_function *>(userdata))(static_cast<log_level>(level), target, text);
+#endif
+        },
+        static_cast<int>(max_level), held.get(),
+        [](void *userdata) { delete static_cast<log_function *>(userdata); });
+    if (code == WSTRAND_OK)
+        (void)held.release();
+    failure = error(code);
+}
+
+#if WSTRAND_EXCEPTIONS
+inline void set_log(log_level max_level, log_function log)
+{
+    detail::throwing([&](error &failure) { set_log(max_level, std::move(log), failure); });
 }
 #endif
 

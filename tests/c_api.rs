@@ -135,7 +135,7 @@ mod headers {
 
     #[test]
     fn wstrand_h_compiles_alone_as_cpp() {
-        for standard in ["c++17", "c++20"] {
+        for standard in ["c++17", "c++20", "c++2b"] {
             let source = source(&format!("h-{standard}.cpp"), TWICE);
             compiles(Language::Cpp, standard, &source, STRICT);
         }
@@ -144,10 +144,31 @@ mod headers {
     #[test]
     fn wstrand_hpp_compiles_alone_with_and_without_exceptions() {
         let source = source("hpp.cpp", &TWICE.replace(".h>", ".hpp>"));
-        for standard in ["c++17", "c++20"] {
+        for standard in ["c++17", "c++20", "c++2b"] {
             compiles(Language::Cpp, standard, &source, STRICT);
             let flags = [STRICT, &["-fno-exceptions", "-fno-rtti"]].concat();
             compiles(Language::Cpp, standard, &source, &flags);
+        }
+    }
+
+    /// The whole wrapper, with all of its templates.
+    #[test]
+    fn wstrand_hpp_compiles_with_every_compiler_and_standard() {
+        let source = root().join("tests/cpp/wrapper.cpp");
+        for compiler in ["g++", "clang++"] {
+            for standard in ["c++17", "c++20", "c++2b"] {
+                for flags in [&[] as &[&str], &["-fno-exceptions", "-fno-rtti"]] {
+                    let mut command = Command::new(program(compiler));
+                    command
+                        .arg(format!("-std={standard}"))
+                        .args(["-Wall", "-Wextra", "-Wpedantic", "-Werror", "-fsyntax-only"])
+                        .args(STRICT)
+                        .args(flags)
+                        .arg(format!("-I{}", prefix().join("include").display()))
+                        .arg(&source);
+                    Process::start(&mut command).succeed();
+                }
+            }
         }
     }
 
@@ -669,6 +690,21 @@ mod ends {
         Process::start(&mut command).succeed();
         let library = prefix().join("lib/libwstrand.so");
         Process::start(Command::new(&built).arg(library)).succeed_within(LONG);
+    }
+}
+
+/// Connections that are freed at every stage of their lives; a round is four of them.
+mod freeing {
+    #[test]
+    fn two_thousand_connections() {
+        super::sanitized("lifetimes.c", "c11", &["500"]);
+    }
+
+    #[test]
+    #[ignore = "takes minutes"]
+    fn a_hundred_thousand_connections() {
+        super::plain("lifetimes.c", "c11", &["20000"]);
+        super::sanitized("lifetimes.c", "c11", &["5000"]);
     }
 }
 

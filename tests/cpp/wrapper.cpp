@@ -68,6 +68,15 @@ static_assert(noexcept(std::declval<connection &>().send("", std::declval<error 
 static_assert(noexcept(std::declval<connection &>().receive(std::declval<error &>())));
 static_assert(noexcept(std::declval<connection &>().receive(std::declval<std::chrono::milliseconds>(), std::declval<error &>())));
 static_assert(noexcept(std::declval<connection &>().wait_closed(std::declval<error &>())));
+static_assert(noexcept(std::declval<connection &>().dispatch(std::declval<error &>())));
+static_assert(noexcept(std::declval<connection &>().try_send("", std::declval<error &>())));
+static_assert(noexcept(std::declval<connection &>().begin_message({}, std::declval<error &>())));
+static_assert(noexcept(wstrand::set_log({}, {}, std::declval<error &>())));
+static_assert(!std::is_copy_constructible_v<wstrand::handler>);
+static_assert(std::is_nothrow_move_constructible_v<wstrand::handler>);
+static_assert(!std::is_copy_constructible_v<wstrand::writer> && !std::is_copy_constructible_v<wstrand::prepared>);
+static_assert(!std::is_constructible_v<wstrand::callback<int>, int>);
+static_assert(!std::is_constructible_v<wstrand::callback<int>, void (*)(std::string)>);
 
 struct echo_server {
     wstrand::server server;
@@ -463,6 +472,138 @@ static void compressing()
     CHECK(server.stop(patience, failure) == 0);
 }
 
+/* Everything that sends, and the messages that come back in a loop. */
+static void sending(const std::string &url)
+{
+    error failure;
+    connection ws = wstrand::connect(url, failure);
+    CHECK(ws.try_send("a", failure) && ws.try_send_binary(std::string("b"), failure));
+    CHECK(ws.try_send(wstrand::prepared("c", failure), failure) && !failure);
+    ws.flush(failure);
+    wstrand::writer writer = ws.begin_message(wstrand::message_kind::text, failure);
+    CHECK(writer && !failure);
+    writer.set_uncompressed(failure);
+    writer.write("d", failure);
+    writer.flush(failure);
+    writer.write_binary(std::array<char, 1>{'e'}, failure);
+    CHECK(!failure);
+    writer.set_uncompressed(failure);
+    CHECK(failure.code() == WSTRAND_INVALID_STATE);
+    writer.finish(failure);
+    CHECK(!failure);
+    writer.finish(failure);
+    CHECK(failure.code() == WSTRAND_INVALID_STATE);
+    ws.send("close me", failure);
+    std::string told;
+    for (auto &message : ws.messages(failure))
+        told += message.text();
+    CHECK(told == "abcde" && !failure && ws.close_code() == 4001);
+    CHECK(!ws.try_send("x", failure) && failure.code() == WSTRAND_CLOSED);
+
+    ws = wstrand::connect(url, failure);
+    ws.send("cut me", failure);
+    for (auto &message : ws.messages(failure))
+        CHECK(message.size() == 0);
+    CHECK(failure.code() == WSTRAND_LOST);
+
+    // No room is no error.
+    wstrand::options options;
+    options.max_buffered_bytes(1);
+    ws = wstrand::connect(url, options, failure);
+    const std::vector<char> large(1 << 20);
+    int sent = 0;
+    while (sent < 1000 && ws.try_send_binary(large, failure))
+        ++sent;
+    CHECK(sent > 0 && sent < 1000 && !failure);
+}
+
+/* Callbacks come only where the program asks for them, and may own what cannot be copied. */
+static void dispatching(const std::string &url)
+{
+    error failure;
+    const auto here = std::this_thread::get_id();
+    auto owned = std::make_unique<std::string>();
+    std::string *const told = owned.get();
+    std::string after;
+    wstrand::handler handler;
+    handler.queue_bytes = 1 << 20;
+    handler.on_open = [&](wstrand::connection_ref) { CHECK(std::this_thread::get_id() == here); };
+    handler.on_message = [owned = std::move(owned), &failure](wstrand::connection_ref ws, const wstrand::message &message) {
+        *owned += message.text();
+        ws.close(WSTRAND_CLOSE_GOING_AWAY, "", failure);
+    };
+    handler.on_close = [&after, told](wstrand::connection_ref, std::uint16_t code, std::string_view, bool) {
+        after = *told + std::to_string(code);
+    };
+    connection ws = wstrand::connect(url, std::move(handler), failure);
+    CHECK(ws.event_descriptor(failure) >= 0 && !failure);
+    CHECK(ws.dispatch(patience, failure) == wstrand::dispatched::events);
+    CHECK(ws.dispatch(0ms, failure) == wstrand::dispatched::timed_out && !failure);
+    ws.send("x", failure);
+    CHECK(told->empty());
+    while (ws.dispatch(failure) == wstrand::dispatched::events)
+        ;
+    CHECK(!failure && after == "x1001");
+    CHECK(ws.dispatch(failure) == wstrand::dispatched::closed && !failure);
+    ws.wait_closed(failure);
+    CHECK(!failure);
+    ws = wstrand::connect(url, failure);
+    CHECK(ws.dispatch(failure) == wstrand::dispatched::closed && failure.code() == WSTRAND_INVALID_STATE);
+    CHECK(ws.event_descriptor(failure) == -1 && failure.code() == WSTRAND_INVALID_STATE);
+
+#if WSTRAND_EXCEPTIONS
+    wstrand::handler throwing;
+    throwing.queue_bytes = 1;
+    throwing.on_message = [](wstrand::connection_ref, const wstrand::message &) { throw std::runtime_error("mine"); };
+    ws = wstrand::connect(url, std::move(throwing));
+    ws.send("x");
+    try {
+        ws.dispatch();
+        CHECK(false);
+    } catch (const std::runtime_error &caught) {
+        CHECK(caught.what() == std::string("mine"));
+    }
+    CHECK(ws.dispatch() == wstrand::dispatched::closed);
+    CHECK(ws.close_code() == WSTRAND_CLOSE_INTERNAL_ERROR);
+    CHECK(ws.event_descriptor() >= 0);
+#endif
+}
+
+static void nothing_to_call(wstrand::connection_ref) {}
+
+/* What is not there is not called, and an error that is kept tells all. */
+static void small_things(const std::string &url)
+{
+    error failure;
+    const wstrand::callback<wstrand::connection_ref> none, null(nullptr);
+    const wstrand::callback<wstrand::connection_ref> empty(std::function<void(wstrand::connection_ref)>{});
+    void (*pointer)(wstrand::connection_ref) = nullptr;
+    CHECK(!none && !null && !empty && !wstrand::callback<wstrand::connection_ref>(pointer));
+    CHECK(!!wstrand::callback<wstrand::connection_ref>(nothing_to_call));
+
+    wstrand::connect(url + "forbidden", failure);
+    const error copied = error::copy(failure.get());
+    failure = {};
+    CHECK(copied.http_status() == 403 && copied.http_header("x-why") == "because" && copied.http_body() == "go away");
+    CHECK(!error::copy(nullptr));
+
+    auto lines = std::make_shared<std::atomic<int>>(0);
+    wstrand::set_log(
+        wstrand::log_level::trace,
+        [lines](wstrand::log_level, std::string_view target, std::string_view text) {
+            CHECK(!target.empty() && !text.empty());
+            ++*lines;
+#if WSTRAND_EXCEPTIONS
+            throw 42;
+#endif
+        },
+        failure);
+    CHECK(!failure);
+    wstrand::connect(url + "forbidden", failure);
+    wstrand::set_log(wstrand::log_level::off, {}, failure);
+    CHECK(!failure && *lines > 0);
+}
+
 static std::string content(const std::string &path)
 {
     std::ifstream file(path, std::ios::binary);
@@ -546,6 +687,30 @@ static void throwing(const std::string &url)
     CHECK(!thrown<error>([] { wstrand::server().renew_tls({}); }).empty());
     CHECK(!wstrand::cancel().is_triggered());
     CHECK(!thrown<error>([] { connection().wait_closed(); }).empty());
+    CHECK(!thrown<error>([] { connection().dispatch(); }).empty());
+    CHECK(!thrown<error>([] { wstrand::set_log(static_cast<wstrand::log_level>(6), [](auto...) {}); }).empty());
+
+    ws = wstrand::connect(url);
+    CHECK(ws.try_send("a") && ws.try_send_binary(std::string("b")) && ws.try_send(wstrand::prepared("c")));
+    wstrand::writer writer = ws.begin_message(wstrand::message_kind::binary);
+    writer.set_uncompressed();
+    writer.write("d");
+    writer.flush();
+    writer.write_binary(std::string("e"));
+    writer.finish();
+    CHECK(!thrown<error>([&] { writer.finish(); }).empty());
+    ws.flush();
+    ws.send("close me");
+    std::string told;
+    for (auto &message : ws)
+        told += message.text();
+    CHECK(told == "abcde");
+    ws = wstrand::connect(url);
+    ws.send("cut me");
+    CHECK(!thrown<error>([&] {
+               for (auto &message : ws)
+                   CHECK(message.size() == 0);
+           }).empty());
 }
 
 /* What leaves a callback comes back from wait_closed, once, and the peer is told 1011. */
@@ -634,6 +799,9 @@ int main(int argc, char **argv)
     serving();
     ways(server.url);
     compressing();
+    sending(server.url);
+    dispatching(server.url);
+    small_things(server.url);
     if (argc > 1 && std::string(argv[1]) != "light")
         secure(argv[1]);
 #if WSTRAND_EXCEPTIONS
