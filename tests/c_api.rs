@@ -543,6 +543,19 @@ mod examples {
         server.stop();
     }
 
+    #[test]
+    fn python_uses_the_library_by_ctypes() {
+        let server = Server::start(staged(&example("echo_server")).arg("0"));
+        let mut client = Command::new(program("python3"));
+        client
+            .arg(root().join("tests/peers/ctypes_client.py"))
+            .arg(prefix().join("lib/libwstrand.so"))
+            .arg(&server.url);
+        let told = Process::start(&mut client).succeed().stdout;
+        assert_eq!(told, ["all well"]);
+        server.stop();
+    }
+
     fn their_client(peer: Peer, scenarios: &[&str]) {
         let mut command = staged(&example("echo_server"));
         let server = Server::start(command.args(OFFER).arg("0"));

@@ -71,6 +71,21 @@ mod ways_to_a_peer {
     }
 }
 
+/// 7 callbacks by 7 calls by 2 roles by ws and wss.
+mod every_call_in_every_callback {
+    use super::*;
+
+    #[test]
+    fn plain() {
+        with_certificates(super::plain, "reentrancy.c", "c11");
+    }
+
+    #[test]
+    fn sanitized() {
+        with_certificates(super::sanitized, "reentrancy.c", "c11");
+    }
+}
+
 mod a_peer_that_is_gone_over_tls {
     use super::*;
 

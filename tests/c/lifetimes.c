@@ -3,23 +3,10 @@
  * no callback sees a userdata that is gone. Made for AddressSanitizer and valgrind.
  *
  *     lifetimes [ROUNDS]
+ *
+ * A round is four connections.
  */
-#define _POSIX_C_SOURCE 200809L
-#include <pthread.h>
-#include <stdatomic.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <time.h>
-#include <wstrand.h>
-
-#define CHECK(what) ((what) ? (void)0 : fail(#what, __LINE__))
-
-static void fail(const char *what, int line)
-{
-    fprintf(stderr, "lifetimes.c:%d: not so: %s\n", line, what);
-    abort();
-}
+#include "check.h"
 
 /* What a client's callbacks get: freed by userdata_free, poisoned before. */
 struct client {
@@ -79,41 +66,20 @@ static void on_close(wstrand_connection *connection, uint16_t code, const char *
     atomic_store(&client->is_closed, true);
 }
 
-static void echo(wstrand_connection *connection, int kind, const void *data, size_t size,
-                 void *userdata)
-{
-    (void)userdata;
-    if (kind == WSTRAND_TEXT)
-        wstrand_connection_send_text(connection, data, size, NULL);
-    else
-        wstrand_connection_send_binary(connection, data, size, NULL);
-}
-
-static wstrand_server *start_server(void)
-{
-    wstrand_handler *handler = wstrand_handler_new(NULL, NULL);
-    wstrand_server *server;
-    CHECK(wstrand_handler_set_on_message(handler, echo) == WSTRAND_OK);
-    CHECK(wstrand_server_new("0", NULL, handler, &server, NULL) == WSTRAND_OK);
-    wstrand_handler_free(handler);
-    CHECK(wstrand_server_start(server, NULL) == WSTRAND_OK);
-    return server;
-}
-
 /* A connection that somebody frees: one of its callbacks, or the caller if `free_at` is 0. */
 static wstrand_connection *connect_to(const char *url, int free_at)
 {
     struct client *client = calloc(1, sizeof *client);
     wstrand_handler *handler = wstrand_handler_new(client, free_client);
     wstrand_connection *connection;
-    CHECK(client != NULL);
+    REQUIRE(client != NULL);
     client->alive = 0xA5;
     client->free_at = free_at;
     atomic_fetch_add(&live_clients, 1);
     wstrand_handler_set_on_open(handler, on_open);
     wstrand_handler_set_on_message(handler, on_message);
     wstrand_handler_set_on_close(handler, on_close);
-    CHECK(wstrand_connect(url, NULL, handler, &connection, NULL) == WSTRAND_OK);
+    REQUIRE(wstrand_connect(url, NULL, handler, &connection, NULL) == WSTRAND_OK);
     wstrand_handler_free(handler);
     return connection;
 }
@@ -131,22 +97,23 @@ static void *send_to_the_end(void *argument)
     return NULL;
 }
 
-static void pause_us(long us)
+/* Lets the others go on for a moment, another one each time. */
+static void let_others_go_on(int round)
 {
-    struct timespec time = {0, 0};
-    time.tv_nsec = us * 1000;
-    nanosleep(&time, NULL);
+    int i;
+    for (i = 0; i < round * 7 % 50; i++)
+        sched_yield();
 }
 
 int main(int argc, char **argv)
 {
     static const int callbacks[] = {'o', 'm'};
     int rounds = argc > 1 ? atoi(argv[1]) : 100;
-    wstrand_server *server = start_server();
-    char url[64];
+    char url[URL_SIZE];
+    wstrand_server *server = serve_echo(url);
+    double until;
     int round;
 
-    snprintf(url, sizeof url, "ws://%s/", wstrand_server_address(server));
     for (round = 0; round < rounds; round++) {
         wstrand_connection *connection;
         pthread_t thread;
@@ -163,25 +130,23 @@ int main(int argc, char **argv)
 
         /* At any moment. */
         connection = connect_to(url, 0);
-        pause_us(round * 7 % 500);
+        let_others_go_on(round);
         wstrand_connection_free(connection);
 
         /* With another thread that sends. */
         connection = connect_to(url, 0);
         wstrand_connection_retain(connection);
-        CHECK(pthread_create(&thread, NULL, send_to_the_end, connection) == 0);
-        pause_us(round * 7 % 500);
+        thread = start_thread(send_to_the_end, connection);
+        let_others_go_on(round);
         wstrand_connection_close(connection, 1000, NULL, NULL);
         wstrand_connection_free(connection);
         pthread_join(thread, NULL);
     }
 
     /* Those that their callbacks free may take a moment. */
-    for (round = 0; round < 10000 && atomic_load(&live_clients) > 0; round++)
-        pause_us(1000);
-    CHECK(atomic_load(&live_clients) == 0);
-    wstrand_server_stop(server, 5000, NULL);
-    wstrand_server_free(server);
-    puts("lifetimes: ok");
-    return EXIT_SUCCESS;
+    for (until = now_s() + PATIENCE_S; atomic_load(&live_clients) > 0 && now_s() < until;)
+        sched_yield();
+    CHECK_INT(atomic_load(&live_clients), 0);
+    end_server(server);
+    return finish();
 }
