@@ -1,6 +1,6 @@
 #!/bin/sh
-# The models of what threads may do to each other, in thousands of orders of those threads: shuttle runs the outbox
-# and the gate of callbacks with locks of its own. A failure prints how to repeat the order that failed.
+# The models of what threads may do to each other, in thousands of orders of those threads: shuttle runs the outbox,
+# the gate of callbacks and the queue of events with locks of its own. A failure prints how to repeat the order that failed.
 #
 # One at a time: which thread waits for which is noted once for the process, by numbers that begin anew in each model.
 set -eu

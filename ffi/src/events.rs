@@ -10,12 +10,13 @@ use std::{
         fd::{AsRawFd, RawFd},
         unix::net::UnixStream,
     },
-    sync::{Condvar, Mutex, MutexGuard, PoisonError},
-    thread::{self, ThreadId},
+    sync::PoisonError,
     time::Instant,
 };
 
 use wstrand::Error;
+
+use crate::sync::{Condvar, Mutex, MutexGuard, ThreadId, thread};
 
 /// What a callback is told.
 #[derive(Debug, Clone)]
@@ -265,7 +266,10 @@ impl Signal {
 /// What an event takes besides its payload, roughly.
 const EVENT: usize = 64;
 
-#[cfg(test)]
+#[cfg(all(test, shuttle))]
+mod models;
+
+#[cfg(all(test, not(shuttle)))]
 mod tests {
     use std::time::Duration;
 

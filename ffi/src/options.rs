@@ -104,7 +104,7 @@ impl wstrand_options {
     ) -> Result<(), Failure> {
         change(self)
             .map(|()| {
-                let deflate = self.is_deflate_on.then(|| self.deflate.clone());
+                let deflate = self.is_deflate_on.then_some(self.deflate);
                 self.options.deflate(deflate);
                 self.client.options(&self.options);
             })
