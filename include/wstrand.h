@@ -405,10 +405,10 @@ typedef struct wstrand_connection wstrand_connection;
 /**
  * Why a call failed, in full.
  *
- * Made by functions whose last parameter is `wstrand_error **error`, where that is not NULL: they set
- * `*error` to a new object on failure, which the caller frees with `wstrand_error_free`, and to NULL on
- * success. The one that `on_error` gets belongs to the library; `wstrand_error_copy` keeps it. It does not change, so any number of
- * threads may look at it.
+ * Made by functions whose last parameter is `wstrand_error **error`, where that is not NULL: they set `*error`
+ * to a new object on failure, which the caller frees with `wstrand_error_free`, and to NULL on success. The
+ * one that `on_error` gets belongs to the library; `wstrand_error_copy` keeps it. It does not change, so any
+ * number of threads may look at it.
  */
 typedef struct wstrand_error wstrand_error;
 
@@ -480,7 +480,8 @@ typedef struct wstrand_response wstrand_response;
  * A server, which runs each connection on its own thread.
  *
  * Made by `wstrand_server_new` and its neighbours, freed by `wstrand_server_free`; started once, by
- * `wstrand_server_start` or `wstrand_server_run`. All functions may be called from any thread, and inside callbacks.
+ * `wstrand_server_start` or `wstrand_server_run`. All functions may be called from any thread, and inside
+ * callbacks.
  */
 typedef struct wstrand_server wstrand_server;
 
@@ -920,8 +921,8 @@ int wstrand_options_set_stack_bytes(wstrand_options *options, size_t bytes);
 
 /**
  * Sets whether messages are compressed with peers that do so too (permessage-deflate, RFC 7692). Off by
- * default; `wstrand_connection_extensions` tells what was agreed on. The parameters below are kept while it is off,
- * and setting one does not turn it on.
+ * default; `wstrand_connection_extensions` tells what was agreed on. The parameters below are kept while it is
+ * off, and setting one does not turn it on.
  *
  * A connection that compresses takes 370 KiB to send and 47 KiB to receive, from its first message that is
  * compressed on. `wstrand_options_set_max_message_bytes` counts what comes out.
@@ -1011,18 +1012,18 @@ int wstrand_options_set_deflate_client_max_window_bits(wstrand_options *options,
  *
  * Threads: one at a time.
  *
- * @param url "http://HOST:PORT" or "https://HOST:PORT" for HTTP CONNECT (RFC 9110, section 9.3.6), "socks5://HOST:PORT"
- * for SOCKS5 (RFC 1928), with "USER:PASSWORD@" before the host if the proxy asks for that. The proxy resolves the
- * server's name. Ports by default: 80, 443, 1080.
+ * @param url "http://HOST:PORT" or "https://HOST:PORT" for HTTP CONNECT (RFC 9110, section 9.3.6),
+ * "socks5://HOST:PORT" for SOCKS5 (RFC 1928), with "USER:PASSWORD@" before the host if the proxy asks for
+ * that. The proxy resolves the server's name. Ports by default: 80, 443, 1080.
  * @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT if it is no such URL, https:// in a build without TLS, or for NULL.
  */
 int wstrand_options_set_proxy(wstrand_options *options,
                               const char *url);
 
 /**
- * Has a client go through the proxy that the environment names, if it does: `https_proxy` for wss://, `http_proxy` for
- * ws://, else `all_proxy`, except to hosts in `no_proxy`; in lower case before upper. It is asked at each connect. Off by
- * default. Servers, and what is connected already, ignore it.
+ * Has a client go through the proxy that the environment names, if it does: `https_proxy` for wss://,
+ * `http_proxy` for ws://, else `all_proxy`, except to hosts in `no_proxy`; in lower case before upper. It is
+ * asked at each connect. Off by default. Servers, and what is connected already, ignore it.
  *
  * Threads: one at a time. No other thread may change the environment while one connects.
  *
@@ -1031,9 +1032,9 @@ int wstrand_options_set_proxy(wstrand_options *options,
 int wstrand_options_use_proxy_of_environment(wstrand_options *options);
 
 /**
- * Sets how many redirects a client follows; 0 by default. Never from wss:// to ws://. Where the scheme, host or
- * port changes, the URL's user name and password, Authorization and Cookie are left behind. Servers, and what is connected
- * already, ignore it.
+ * Sets how many redirects a client follows; 0 by default. Never from wss:// to ws://. Where the scheme, host
+ * or port changes, the URL's user name and password, Authorization and Cookie are left behind. Servers, and
+ * what is connected already, ignore it.
  *
  * Threads: one at a time.
  *
@@ -1043,8 +1044,8 @@ int wstrand_options_set_max_redirects(wstrand_options *options,
                                       size_t redirects);
 
 /**
- * Sets the address of this machine that a client connects from, and so the address family. Any by default. Servers, and
- * what is connected already, ignore it.
+ * Sets the address of this machine that a client connects from, and so the address family. Any by default.
+ * Servers, and what is connected already, ignore it.
  *
  * Threads: one at a time.
  *
@@ -1110,8 +1111,8 @@ int wstrand_options_set_tls_identity(wstrand_options *options,
                                      size_t key_size);
 
 /**
- * Sets the certificate and the private key of this end as `wstrand_options_set_tls_identity` does, out of a PKCS#12
- * archive (a .p12 or .pfx file).
+ * Sets the certificate and the private key of this end as `wstrand_options_set_tls_identity` does, out of a
+ * PKCS#12 archive (a .p12 or .pfx file).
  *
  * Threads: one at a time.
  *
@@ -1150,8 +1151,8 @@ int wstrand_options_set_tls_sni(wstrand_options *options,
                                 int sni);
 
 /**
- * Has a client take only a server whose own certificate, in DER, has this SHA-256 digest, or one of several that are
- * added. All other checks stay. Servers ignore it.
+ * Has a client take only a server whose own certificate, in DER, has this SHA-256 digest, or one of several
+ * that are added. All other checks stay. Servers ignore it.
  *
  * `openssl x509 -in cert.pem -noout -fingerprint -sha256` tells the digest.
  *
@@ -2075,7 +2076,8 @@ int wstrand_server_new_unix(const char *path,
  *
  * Threads: any.
  *
- * @param descriptor The socket's, which nobody else accepts on or closes any more. Blocking or not does not matter.
+ * @param descriptor The socket's, which nobody else accepts on or closes any more. Blocking or not does not
+ * matter.
  * @param options NULL for the defaults. May be freed right after.
  * @param handler What is called back. May be freed right after.
  * @param server Where the server goes, which the caller frees; NULL on failure.
@@ -2162,8 +2164,8 @@ int wstrand_server_run(wstrand_server *server,
  * right after.
  * @param error Where the reason of a failure goes; NULL on success. May be NULL.
  * @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT if the options have no identity, or for NULL;
- * WSTRAND_INVALID_STATE if the server does not speak TLS; WSTRAND_TLS if the certificate cannot be used: the old one
- * stays.
+ * WSTRAND_INVALID_STATE if the server does not speak TLS; WSTRAND_TLS if the certificate cannot be used: the
+ * old one stays.
  */
 WSTRAND_NODISCARD
 int wstrand_server_renew_tls(wstrand_server *server,

@@ -51,9 +51,9 @@ pub const WSTRAND_CLOSE_REASON_MAX: usize = 123;
 
 /// Starts the closing handshake (RFC 6455, section 7): Close goes out behind everything that was sent before.
 ///
-/// Never blocks. Messages go on being received until the peer answers, for the close timeout at the most;
-/// then come `on_close`, and WSTRAND_CLOSED from `wstrand_connection_receive`. If the connection is closing
-/// or has ended already, nothing happens.
+/// Never blocks. Messages go on being received until the peer answers, for the close timeout at the most; then
+/// come `on_close`, and WSTRAND_CLOSED from `wstrand_connection_receive` and `wstrand_connection_dispatch`. If
+/// the connection is closing or has ended already, nothing happens.
 ///
 /// Threads: any.
 ///

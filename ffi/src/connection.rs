@@ -362,8 +362,9 @@ pub unsafe extern "C" fn wstrand_connection_retain(
 /// Gives back one reference. NULL is fine.
 ///
 /// The last one of a client's connection closes it, with code 1000, if it is still open: no callback begins any
-/// more, not `on_close` either, and the closing handshake goes on in the background for the close timeout
-/// at the most. A server's connection goes on: close it with `wstrand_connection_close`.
+/// more, not `on_close` either, events in a queue are thrown away, and the closing handshake goes on in the
+/// background for the close timeout at the most. A server's connection goes on: close it with
+/// `wstrand_connection_close`.
 ///
 /// Blocks, where it is the last one of a client's connection, until the callback that is running has
 /// returned: after it nothing of the program's is used any more. It does not wait for that inside this

@@ -17,10 +17,10 @@ use crate::{
 
 /// Why a call failed, in full.
 ///
-/// Made by functions whose last parameter is `wstrand_error **error`, where that is not NULL: they set
-/// `*error` to a new object on failure, which the caller frees with `wstrand_error_free`, and to NULL on
-/// success. The one that `on_error` gets belongs to the library; `wstrand_error_copy` keeps it. It does not change, so any number of
-/// threads may look at it.
+/// Made by functions whose last parameter is `wstrand_error **error`, where that is not NULL: they set `*error`
+/// to a new object on failure, which the caller frees with `wstrand_error_free`, and to NULL on success. The
+/// one that `on_error` gets belongs to the library; `wstrand_error_copy` keeps it. It does not change, so any
+/// number of threads may look at it.
 pub struct wstrand_error {
     code: c_int,
     text: CString,

@@ -18,9 +18,9 @@ use crate::{
 ///
 /// Threads: one at a time.
 ///
-/// @param url "http://HOST:PORT" or "https://HOST:PORT" for HTTP CONNECT (RFC 9110, section 9.3.6), "socks5://HOST:PORT"
-/// for SOCKS5 (RFC 1928), with "USER:PASSWORD@" before the host if the proxy asks for that. The proxy resolves the
-/// server's name. Ports by default: 80, 443, 1080.
+/// @param url "http://HOST:PORT" or "https://HOST:PORT" for HTTP CONNECT (RFC 9110, section 9.3.6),
+/// "socks5://HOST:PORT" for SOCKS5 (RFC 1928), with "USER:PASSWORD@" before the host if the proxy asks for
+/// that. The proxy resolves the server's name. Ports by default: 80, 443, 1080.
 /// @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT if it is no such URL, https:// in a build without TLS, or for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn wstrand_options_set_proxy(
@@ -39,9 +39,9 @@ pub unsafe extern "C" fn wstrand_options_set_proxy(
     })
 }
 
-/// Has a client go through the proxy that the environment names, if it does: `https_proxy` for wss://, `http_proxy` for
-/// ws://, else `all_proxy`, except to hosts in `no_proxy`; in lower case before upper. It is asked at each connect. Off by
-/// default. Servers, and what is connected already, ignore it.
+/// Has a client go through the proxy that the environment names, if it does: `https_proxy` for wss://,
+/// `http_proxy` for ws://, else `all_proxy`, except to hosts in `no_proxy`; in lower case before upper. It is
+/// asked at each connect. Off by default. Servers, and what is connected already, ignore it.
 ///
 /// Threads: one at a time. No other thread may change the environment while one connects.
 ///
@@ -60,9 +60,9 @@ pub unsafe extern "C" fn wstrand_options_use_proxy_of_environment(
     })
 }
 
-/// Sets how many redirects a client follows; 0 by default. Never from wss:// to ws://. Where the scheme, host or
-/// port changes, the URL's user name and password, Authorization and Cookie are left behind. Servers, and what is connected
-/// already, ignore it.
+/// Sets how many redirects a client follows; 0 by default. Never from wss:// to ws://. Where the scheme, host
+/// or port changes, the URL's user name and password, Authorization and Cookie are left behind. Servers, and
+/// what is connected already, ignore it.
 ///
 /// Threads: one at a time.
 ///
@@ -83,8 +83,8 @@ pub unsafe extern "C" fn wstrand_options_set_max_redirects(
     })
 }
 
-/// Sets the address of this machine that a client connects from, and so the address family. Any by default. Servers, and
-/// what is connected already, ignore it.
+/// Sets the address of this machine that a client connects from, and so the address family. Any by default.
+/// Servers, and what is connected already, ignore it.
 ///
 /// Threads: one at a time.
 ///

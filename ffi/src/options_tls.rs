@@ -104,8 +104,8 @@ pub unsafe extern "C" fn wstrand_options_set_tls_identity(
     })
 }
 
-/// Sets the certificate and the private key of this end as `wstrand_options_set_tls_identity` does, out of a PKCS#12
-/// archive (a .p12 or .pfx file).
+/// Sets the certificate and the private key of this end as `wstrand_options_set_tls_identity` does, out of a
+/// PKCS#12 archive (a .p12 or .pfx file).
 ///
 /// Threads: one at a time.
 ///
@@ -189,8 +189,8 @@ pub unsafe extern "C" fn wstrand_options_set_tls_sni(
     })
 }
 
-/// Has a client take only a server whose own certificate, in DER, has this SHA-256 digest, or one of several that are
-/// added. All other checks stay. Servers ignore it.
+/// Has a client take only a server whose own certificate, in DER, has this SHA-256 digest, or one of several
+/// that are added. All other checks stay. Servers ignore it.
 ///
 /// `openssl x509 -in cert.pem -noout -fingerprint -sha256` tells the digest.
 ///

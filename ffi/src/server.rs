@@ -30,7 +30,8 @@ use crate::{
 /// A server, which runs each connection on its own thread.
 ///
 /// Made by `wstrand_server_new` and its neighbours, freed by `wstrand_server_free`; started once, by
-/// `wstrand_server_start` or `wstrand_server_run`. All functions may be called from any thread, and inside callbacks.
+/// `wstrand_server_start` or `wstrand_server_run`. All functions may be called from any thread, and inside
+/// callbacks.
 pub struct wstrand_server {
     /// Gone when it has been started.
     server: Mutex<Option<Server>>,
@@ -129,7 +130,8 @@ pub unsafe extern "C" fn wstrand_server_new_unix(
 ///
 /// Threads: any.
 ///
-/// @param descriptor The socket's, which nobody else accepts on or closes any more. Blocking or not does not matter.
+/// @param descriptor The socket's, which nobody else accepts on or closes any more. Blocking or not does not
+/// matter.
 /// @param options NULL for the defaults. May be freed right after.
 /// @param handler What is called back. May be freed right after.
 /// @param server Where the server goes, which the caller frees; NULL on failure.
@@ -337,8 +339,8 @@ pub unsafe extern "C" fn wstrand_server_run(
 /// right after.
 /// @param error Where the reason of a failure goes; NULL on success. May be NULL.
 /// @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT if the options have no identity, or for NULL;
-/// WSTRAND_INVALID_STATE if the server does not speak TLS; WSTRAND_TLS if the certificate cannot be used: the old one
-/// stays.
+/// WSTRAND_INVALID_STATE if the server does not speak TLS; WSTRAND_TLS if the certificate cannot be used: the
+/// old one stays.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn wstrand_server_renew_tls(
