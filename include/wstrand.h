@@ -1656,9 +1656,9 @@ int wstrand_connection_event_descriptor(wstrand_connection *connection,
 /**
  * Starts the closing handshake (RFC 6455, section 7): Close goes out behind everything that was sent before.
  *
- * Never blocks. Messages go on being received until the peer answers, for the close timeout at the most;
- * then come `on_close`, and WSTRAND_CLOSED from `wstrand_connection_receive`. If the connection is closing
- * or has ended already, nothing happens.
+ * Never blocks. Messages go on being received until the peer answers, for the close timeout at the most; then
+ * come `on_close`, and WSTRAND_CLOSED from `wstrand_connection_receive` and `wstrand_connection_dispatch`. If
+ * the connection is closing or has ended already, nothing happens.
  *
  * Threads: any.
  *
@@ -1719,8 +1719,9 @@ wstrand_connection *wstrand_connection_retain(wstrand_connection *connection);
  * Gives back one reference. NULL is fine.
  *
  * The last one of a client's connection closes it, with code 1000, if it is still open: no callback begins any
- * more, not `on_close` either, and the closing handshake goes on in the background for the close timeout
- * at the most. A server's connection goes on: close it with `wstrand_connection_close`.
+ * more, not `on_close` either, events in a queue are thrown away, and the closing handshake goes on in the
+ * background for the close timeout at the most. A server's connection goes on: close it with
+ * `wstrand_connection_close`.
  *
  * Blocks, where it is the last one of a client's connection, until the callback that is running has
  * returned: after it nothing of the program's is used any more. It does not wait for that inside this
