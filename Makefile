@@ -20,7 +20,7 @@ test:
 
 # What takes too long for every change.
 test-slow:
-	tests/setup.sh test
+	tests/setup.sh slow
 	tests/run.sh slow
 
 # Our servers and clients beside others' and beside the least that is possible, into docs/performance: 25 minutes.
