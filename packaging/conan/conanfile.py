@@ -8,7 +8,7 @@ import re
 
 from conan import ConanFile
 from conan.errors import ConanInvalidConfiguration
-from conan.tools.files import copy, load
+from conan.tools.files import copy, load, rm, rmdir
 
 
 class Wstrand(ConanFile):
@@ -27,8 +27,8 @@ class Wstrand(ConanFile):
 
     def export_sources(self):
         root = os.path.join(self.recipe_folder, "..", "..")
-        for pattern in ("Cargo.*", "build.rs", "LICENSE-*", "README.md", "CHANGELOG.md", "src/*", "ffi/*", "include/*", "examples/*"):
-            copy(self, pattern, root, self.export_sources_folder)
+        # All of it: the manifest names benchmarks and tests, and cargo wants to see them.
+        copy(self, "*", root, self.export_sources_folder, excludes=("target/*", "*/target/*", ".git/*", "*/__pycache__/*"))
 
     def validate(self):
         if self.settings.os != "Linux":
@@ -42,6 +42,8 @@ class Wstrand(ConanFile):
             " --no-default-features --features tls",
             cwd=self.source_folder,
         )
+        rm(self, "*.a" if self.options.shared else "*.so*", os.path.join(self.package_folder, "lib"))
+        rmdir(self, os.path.join(self.package_folder, "lib", "cmake"))  # Conan makes its own, for the one kind
         copy(self, "LICENSE-*", self.source_folder, os.path.join(self.package_folder, "licenses"))
 
     def package_info(self):
@@ -49,10 +51,7 @@ class Wstrand(ConanFile):
         self.cpp_info.set_property("cmake_file_name", "wstrand")
         self.cpp_info.set_property("cmake_target_name", "wstrand::wstrand")
         self.cpp_info.set_property("pkg_config_name", "wstrand")
-        if self.options.shared:
-            self.cpp_info.libs = ["wstrand"]
-        else:
-            # Both kinds are in the package; this names the one that is meant.
-            self.cpp_info.libs = [":libwstrand.a"]
+        self.cpp_info.libs = ["wstrand"]
+        if not self.options.shared:
             needs = re.search(r"^Libs\.private: (.*)$", pc, re.MULTILINE)[1].split()
             self.cpp_info.system_libs = [need.removeprefix("-l") for need in needs]
