@@ -6,6 +6,7 @@
  */
 #include <iostream>
 #include <string>
+#include <utility>
 #include <wstrand.hpp>
 
 int main(int argc, char **argv)
@@ -19,7 +20,7 @@ try {
     handler.on_error = [](wstrand::connection_ref, const wstrand::error &error) {
         std::cout << "error: " << error.what() << std::endl;
     };
-    wstrand::connection ws = wstrand::connect(url, handler);
+    wstrand::connection ws = wstrand::connect(url, std::move(handler));
     for (std::string line; std::getline(std::cin, line);)
         ws.send(line);
     ws.close(); // and what the server still sends is received until it has answered

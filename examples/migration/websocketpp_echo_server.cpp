@@ -7,6 +7,7 @@
 #include <future>
 #include <iostream>
 #include <string>
+#include <utility>
 #include <wstrand.hpp>
 
 int main(int argc, char **argv)
@@ -20,7 +21,7 @@ try {
         else
             ws.send(message);
     };
-    wstrand::server server = wstrand::listen(argc > 1 ? argv[1] : "9002", handler);
+    wstrand::server server = wstrand::listen(argc > 1 ? argv[1] : "9002", std::move(handler));
     server.start();
     std::cout << "listening on ws://" << server.address() << '/' << std::endl;
     stop.get_future().wait();

@@ -31,7 +31,7 @@ def main(header, directory):
 
     for name, (comment, declaration) in pages.items():
         write(name, page(name, comment, declaration, pages))
-    preface = unstarred(re.match(r"/\*\n(.*?)\n \*/", source, re.DOTALL)[1])
+    preface = unstarred(re.match(r"/\*\*?\n(.*?)\n \*/", source, re.DOTALL)[1])
     write("wstrand", overview(preface, constants, pages))
 
 
@@ -80,7 +80,7 @@ def page(name, comment, declaration, pages):
 def overview(preface, constants, pages):
     text = ".SH NAME\nwstrand \\- WebSocket (RFC 6455) for programs that block\n"
     text += ".SH SYNOPSIS\n.nf\n.B #include <wstrand.h>\n.PP\n.B cc hello.c $(pkg-config \\-\\-cflags \\-\\-libs wstrand)\n.fi\n"
-    text += ".SH DESCRIPTION\n" + prose(preface[2:])
+    text += ".SH DESCRIPTION\n" + prose(preface[preface.index("") + 1 :])  # behind its title
     text += ".SH CONSTANTS\n" + "".join(f".TP\n.B {name}\n{prose(lines)}" for name, lines in constants)
     return text + see_also(pages)
 
