@@ -146,8 +146,7 @@ mod make_install {
     /// As a packager does it, for a system that keeps its libraries elsewhere.
     #[test]
     fn puts_everything_below_destdir_where_pkg_config_and_cmake_find_it() {
-        let stage = scratch("make-install");
-        let _ = fs::remove_dir_all(&stage);
+        let stage = fresh("make-install");
         let mut make = Command::new(program("make"));
         make.current_dir(root())
             .args(["install", "PREFIX=/opt/wstrand", "LIBDIR=lib/somewhere"])
@@ -179,7 +178,7 @@ mod make_install {
             "-I/opt/wstrand/include -L/opt/wstrand/lib/somewhere -lwstrand"
         );
 
-        let build = scratch("make-install-cmake");
+        let build = fresh("make-install-cmake");
         let mut configure = Command::new(program("cmake"));
         configure
             .arg("-S")
@@ -202,7 +201,7 @@ mod cmake_with_the_sources {
 
     #[test]
     fn builds_c_and_cpp_programs_with_either_library_and_nothing_twice() {
-        let build = scratch("add-subdirectory");
+        let build = fresh("add-subdirectory");
         let mut configure = Command::new(program("cmake"));
         configure
             .arg("-S")
@@ -271,8 +270,7 @@ mod packages {
         Process::start(&mut build).succeed_within(LONG);
 
         let out = target_directory().join("debian");
-        let stage = scratch("debian");
-        let _ = fs::remove_dir_all(&stage);
+        let stage = fresh("debian");
         let mut debs = Vec::new();
         for package in ["libwstrand0", "libwstrand-dev"] {
             let found = fs::read_dir(&out)
@@ -332,8 +330,7 @@ mod packages {
     #[ignore = "slow: optimised builds, and Conan from PyPI"]
     fn conan_creates_both_kinds_and_tests_them() {
         let conan = common::peer("conan/bin/conan");
-        let home = scratch("conan-home");
-        let _ = fs::remove_dir_all(&home);
+        let home = fresh("conan-home");
         let run = |arguments: &[&str]| {
             let mut command = Command::new(&conan);
             command
@@ -345,7 +342,7 @@ mod packages {
         };
         run(&["profile", "detect"]);
         // It builds where its sources are.
-        let test = scratch("conan-test");
+        let test = fresh("conan-test");
         let mut copy = Command::new(program("cp"));
         copy.arg("-r")
             .arg(root().join("packaging/conan/test_package"))
@@ -391,6 +388,12 @@ fn talk(server: &Path, clients: &[PathBuf]) {
         );
     }
     server.stop();
+}
+
+/// A directory that has nothing in it of an earlier run.
+fn fresh(name: &str) -> PathBuf {
+    let _ = fs::remove_dir_all(scratch(name));
+    scratch(name)
 }
 
 fn read(path: &Path) -> String {
