@@ -1,7 +1,8 @@
 PREFIX ?= /usr/local
-export DESTDIR
+PROFILE ?= release
+export DESTDIR LIBDIR
 
-.PHONY: all demo test test-slow bench bench-quick bench-micro install clean
+.PHONY: all demo test test-slow bench bench-quick bench-micro man install deb clean
 
 # The Rust library, the C library (libwstrand.so and libwstrand.a) and include/wstrand.h.
 all:
@@ -19,7 +20,7 @@ test:
 
 # What takes too long for every change.
 test-slow:
-	tests/setup.sh test
+	tests/setup.sh slow
 	tests/run.sh slow
 
 # Our servers and clients beside others' and beside the least that is possible, into docs/performance: 25 minutes.
@@ -38,8 +39,18 @@ bench-quick:
 bench-micro:
 	cargo bench --locked --manifest-path benches/micro/Cargo.toml --target-dir target/bench/micro
 
+# The manual pages of the C library: target/man
+man:
+	ffi/install/man.py include/wstrand.h target/man
+
+# The C library, its headers, what pkg-config and CMake need to find it, and the manual pages.
+# LIBDIR=lib/x86_64-linux-gnu for systems that keep libraries there.
 install:
-	ffi/install.sh "$(PREFIX)"
+	ffi/install.sh "$(PREFIX)" "$(PROFILE)"
+
+# Debian packages, in target/debian.
+deb:
+	packaging/debian/build.sh
 
 clean:
 	cargo clean

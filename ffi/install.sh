@@ -1,13 +1,14 @@
 #!/bin/sh
 # Builds the C library and installs it: ffi/install.sh PREFIX [PROFILE [OPTION OF CARGO...]]
-# DESTDIR is honoured. Linux; needs cargo only.
+# DESTDIR is honoured. LIBDIR, below the prefix, is "lib" if it is not set. Linux; needs cargo, and python3 for the
+# manual pages.
 set -eu
 prefix=${1:?usage: ffi/install.sh PREFIX [PROFILE]}
 profile=${2:-release}
 shift "$(($# < 2 ? $# : 2))"
 cd "$(dirname "$0")/.."
 
-notes=$(cargo rustc --quiet -p wstrand-ffi --profile "$profile" --crate-type cdylib,staticlib "$@" \
+notes=$(cargo rustc --quiet --locked -p wstrand-ffi --profile "$profile" --crate-type cdylib,staticlib "$@" \
         -- --print native-static-libs 2>&1) || { printf '%s\n' "$notes" >&2; exit 1; }
 static_libs=$(printf '%s\n' "$notes" | sed -n 's/^note: native-static-libs: //p')
 version=$(cargo pkgid -p wstrand-ffi | sed 's/.*[#@]//')
@@ -15,21 +16,29 @@ abi=$(sed -n 's/^const ABI_VERSION: u32 = \([0-9]*\);/\1/p' build.rs)
 target=${CARGO_TARGET_DIR:-target}
 case $profile in dev) out=$target/debug ;; *) out=$target/$profile ;; esac
 
+libdir=${LIBDIR:-lib}
 dest=${DESTDIR:-}$prefix
-install -d "$dest/include" "$dest/lib/pkgconfig" "$dest/lib/cmake/wstrand"
-for header in include/wstrand.h include/wstrand.hpp; do
-    [ ! -f "$header" ] || install -m 644 "$header" "$dest/include/"
-done
-install -m 755 "$out/libwstrand.so" "$dest/lib/libwstrand.so.$version"
-ln -sf "libwstrand.so.$version" "$dest/lib/libwstrand.so.$abi"
-ln -sf "libwstrand.so.$abi" "$dest/lib/libwstrand.so"
-install -m 644 "$out/libwstrand.a" "$dest/lib/"
+lib=$dest/$libdir
+# What is there already and the same keeps its time, so that nothing is built anew because of it.
+put() { install -C -m "$@"; }
+install -d "$dest/include" "$lib/pkgconfig" "$lib/cmake/wstrand"
+put 644 include/wstrand.h include/wstrand.hpp "$dest/include/"
+put 755 "$out/libwstrand.so" "$lib/libwstrand.so.$version"
+ln -sf "libwstrand.so.$version" "$lib/libwstrand.so.$abi"
+ln -sf "libwstrand.so.$abi" "$lib/libwstrand.so"
+put 644 "$out/libwstrand.a" "$lib/"
 fill() {
-    sed -e "s|@PREFIX@|$prefix|" -e "s|@VERSION@|$version|" -e "s|@ABI@|$abi|" \
+    sed -e "s|@PREFIX@|$prefix|" -e "s|@LIBDIR@|$libdir|" -e "s|@VERSION@|$version|" -e "s|@ABI@|$abi|" \
         -e "s|@STATIC_LIBS@|$static_libs|" \
-        -e "s|@STATIC_LIBS_CMAKE@|$(printf '%s' "$static_libs" | tr ' ' ';')|" "$1" > "$2"
+        -e "s|@STATIC_LIBS_CMAKE@|$(printf '%s' "$static_libs" | tr ' ' ';')|" \
+        -e "s|@FROM_LIBDIR@|$(printf '%s' "$libdir" | sed 's|[^/][^/]*|..|g')|" "$1" > "$2"
 }
-fill ffi/install/wstrand.pc.in "$dest/lib/pkgconfig/wstrand.pc"
+fill ffi/install/wstrand.pc.in "$lib/pkgconfig/wstrand.pc"
 for file in wstrand-config wstrand-config-version; do
-    fill "ffi/install/$file.cmake.in" "$dest/lib/cmake/wstrand/$file.cmake"
+    fill "ffi/install/$file.cmake.in" "$lib/cmake/wstrand/$file.cmake"
 done
+if command -v python3 >/dev/null; then
+    ffi/install/man.py include/wstrand.h "$dest/share/man/man3"
+else
+    echo "ffi/install.sh: there is no python3: the manual pages are left out" >&2
+fi

@@ -172,26 +172,15 @@ mod headers {
         }
     }
 
+    /// Those of the manual and the README are run, by `tests/guide.rs`.
     #[test]
-    fn the_programs_of_the_documentation_compile() {
+    fn the_programs_in_their_opening_comments_compile() {
         let read = |path: &str| fs::read_to_string(root().join(path)).expect("it can be read");
-        let readme = read("README.md");
-        for (language, standard, name, program) in [
-            (Language::C, "c11", "readme.c", fenced(&readme, "c")),
-            (Language::Cpp, "c++17", "readme.cpp", fenced(&readme, "cpp")),
-            (
-                Language::C,
-                "c11",
-                "preface.c",
-                indented(&read("include/wstrand.h")),
-            ),
-            (
-                Language::Cpp,
-                "c++17",
-                "preface.cpp",
-                indented(&read("include/wstrand.hpp")),
-            ),
+        for (language, standard, name, header) in [
+            (Language::C, "c11", "preface.c", "include/wstrand.h"),
+            (Language::Cpp, "c++17", "preface.cpp", "include/wstrand.hpp"),
         ] {
+            let program = indented(&read(header));
             compiles(language, standard, &source(name, &program), &[]);
         }
     }
@@ -214,15 +203,6 @@ mod headers {
             .args(["-fsyntax-only", &include])
             .arg(source);
         Process::start(&mut command).succeed();
-    }
-
-    fn fenced(markdown: &str, language: &str) -> String {
-        let start = format!("```{language}\n");
-        let rest = markdown
-            .split_once(&start)
-            .unwrap_or_else(|| panic!("no {start}"))
-            .1;
-        rest.split_once("```").expect("it ends").0.to_owned()
     }
 
     /// The first program in a header's opening comment.

@@ -1,13 +1,19 @@
 #!/bin/sh
-# Gets what `make demo`, `make test` or `make bench` needs: tests/setup.sh demo|test|bench
+# Gets what `make demo`, `make test`, `make test-slow` or `make bench` needs: tests/setup.sh demo|test|slow|bench
 # Missing Debian packages come through apt-get; the third-party WebSocket peers, pinned, go into target/peers.
 # What is there already is left alone, so a second run ends at once.
 set -eu
 what=${1:-}
+slow=
 case $what in
 demo | test | bench) ;;
+slow)
+    # The same as test, and more.
+    what=test
+    slow=yes
+    ;;
 *)
-    echo "usage: tests/setup.sh demo|test|bench" >&2
+    echo "usage: tests/setup.sh demo|test|slow|bench" >&2
     exit 2
     ;;
 esac
@@ -56,9 +62,12 @@ fi
 # Each word: the command that shows that the package is there, a colon, the package.
 wanted="cc:gcc make:make pkg-config:pkg-config python3:python3 openssl:openssl"
 if [ "$what" = test ]; then
-    wanted="$wanted tinyproxy:tinyproxy-bin microsocks:microsocks git:git g++:g++ readelf:binutils cmake:cmake valgrind:valgrind strace:strace clang++:clang doxygen:doxygen abidiff:abigail-tools chromium:chromium node:nodejs"
+    wanted="$wanted tinyproxy:tinyproxy-bin microsocks:microsocks git:git g++:g++ readelf:binutils cmake:cmake valgrind:valgrind strace:strace clang++:clang doxygen:doxygen abidiff:abigail-tools mandoc:mandoc man:man-db chromium:chromium node:nodejs"
 elif [ "$what" = bench ]; then
     wanted="$wanted g++:g++ strace:strace node:nodejs"
+fi
+if [ -n "$slow" ]; then
+    wanted="$wanted dpkg-buildpackage:dpkg-dev dh:debhelper lintian:lintian"
 fi
 missing=
 for pair in $wanted; do
@@ -131,6 +140,16 @@ if [ "$what" = test ]; then
     fi
 fi
 
+if [ -n "$slow" ]; then
+    conan=$peers/conan
+    if ! cmp -s tests/peers/conan.txt "$conan/.stamp" || ! "$conan/bin/conan" --version >/dev/null 2>&1; then
+        say "installing into $conan: $(grep -v '^#' tests/peers/conan.txt | tr '\n' ' ')"
+        make_venv "$conan"
+        "$conan/bin/python" -m pip --quiet --disable-pip-version-check install -r tests/peers/conan.txt
+        cp tests/peers/conan.txt "$conan/.stamp"
+    fi
+fi
+
 # The demo shows npm's peer too where Node.js is there anyway.
 if have node && have npm; then
     node=$peers/node
@@ -144,4 +163,4 @@ if have node && have npm; then
     fi
 fi
 rm -f "$log"
-say "ready for make $what"
+say "ready for make $what${slow:+-slow}"

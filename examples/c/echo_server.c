@@ -89,6 +89,7 @@ int main(int argc, char **argv)
 {
     const char *address = NULL, *scheme = "ws";
     wstrand_options *options = wstrand_options_new();
+    wstrand_options_set_max_connections(options, 16384); /* the system's limits come first */
     wstrand_handler *handler = wstrand_handler_new(NULL, NULL);
     wstrand_server *server;
     wstrand_error *error;

@@ -410,7 +410,7 @@ pub(crate) fn announce(line: &str) {
 }
 
 /// This test is `TARGET/PROFILE/deps/NAME-HASH`.
-fn target_directory() -> PathBuf {
+pub(crate) fn target_directory() -> PathBuf {
     let test = std::env::current_exe().expect("the running test has a path");
     test.ancestors()
         .nth(3)

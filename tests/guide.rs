@@ -1,0 +1,395 @@
+//! The programs of the manual, of the README, and for those who come from other libraries: compiled and run as they
+//! stand there.
+
+#![cfg(feature = "tls")]
+
+#[path = "common/c_library.rs"]
+mod c_library;
+#[path = "common/certs.rs"]
+mod certs;
+mod common;
+#[path = "common/documents.rs"]
+mod documents;
+#[path = "common/scratch.rs"]
+mod scratch;
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Command;
+use std::sync::OnceLock;
+
+use c_library::prefix;
+use certs::{authority, good};
+use common::{PATIENCE, Process, Server};
+use documents::{Program, programs};
+use scratch::Scratch;
+use wstrand::{Client, Message, OwnedMessage, Sender, ServerHandle, WebSocket};
+
+mod the_guide {
+    use super::*;
+
+    const LANGUAGES: [&str; 3] = ["c", "cpp", "rs"];
+
+    #[test]
+    fn has_no_program_that_is_not_tested() {
+        for program in programs("docs/guide.md") {
+            let stem = program.stem();
+            assert!(
+                include_str!("guide.rs").contains(&format!("(\"{stem}\"")),
+                "{}",
+                program.name
+            );
+        }
+    }
+
+    #[test]
+    fn its_first_client_gets_an_echo_and_closes() {
+        for program in written("first_client") {
+            assert_eq!(run(&program, echo()), ["hello", "closed with 1000"]);
+        }
+    }
+
+    #[test]
+    fn its_first_server_echoes() {
+        for program in written("first_server") {
+            let server = serve(&program);
+            let mut ws = wstrand::connect(&server.url).expect("a server");
+            echoes(&mut ws, "hello");
+            server.kill();
+        }
+    }
+
+    #[test]
+    fn three_threads_send_while_one_receives() {
+        for program in written("threads") {
+            assert_eq!(run(&program, echo()), ["3 echoes"]);
+        }
+    }
+
+    #[test]
+    fn what_one_says_in_the_chat_all_hear() {
+        for program in written("chat") {
+            let server = serve(&program);
+            let mut guests = [0; 3].map(|_| wstrand::connect(&server.url).expect("a server"));
+            // Who hears itself is in the list.
+            for (i, guest) in guests.iter_mut().enumerate() {
+                let name = i.to_string();
+                guest.send_text(&name).expect("it is open");
+                while text(guest) != name {}
+            }
+            let [first, second, third] = &mut guests;
+            third.close(1000, "").expect("it is open");
+            third.wait_closed();
+            first.send_text("hello, all").expect("it is open");
+            for guest in [first, second] {
+                while text(guest) != "hello, all" {}
+            }
+            server.kill();
+        }
+    }
+
+    #[test]
+    fn a_program_pulls_with_a_timeout() {
+        for program in written("pull") {
+            assert_eq!(run(&program, echo()), ["tick", "closed"]);
+        }
+    }
+
+    #[test]
+    fn callbacks_get_the_message_and_the_end() {
+        for program in written("callbacks") {
+            assert_eq!(
+                run(&program, echo()),
+                ["first: hello", "first: closed 1000 bye"]
+            );
+        }
+    }
+
+    #[test]
+    fn one_thread_takes_the_events_of_two_connections() {
+        for program in written_in("events", &["rs"]) {
+            assert_eq!(run(&program, echo()), ["closed 1000", "closed 1000"]);
+        }
+    }
+
+    #[test]
+    fn a_client_trusts_an_authority_of_its_own() {
+        static SERVER: OnceLock<ServerHandle> = OnceLock::new();
+        let server = SERVER.get_or_init(|| serve_echo(true));
+        let folder = certificates();
+        for program in written("tls_client") {
+            let built = program.build(&address(server).to_string());
+            let mut command = ready(&built);
+            let told = Process::start(command.current_dir(folder.dir())).succeed();
+            assert_eq!(told.stdout, ["secret"], "{}", program.name);
+        }
+    }
+
+    #[test]
+    fn a_server_shows_its_certificate() {
+        let folder = certificates();
+        for program in written("tls_server") {
+            let built = program.build(ANY_PORT);
+            let server = Server::start(ready(&built).current_dir(folder.dir()));
+            let mut ws = Client::new()
+                .tls(authority().trusted())
+                .connect(&server.url)
+                .expect("a server that is trusted");
+            echoes(&mut ws, "secret");
+            server.kill();
+        }
+    }
+
+    #[test]
+    fn an_error_tells_the_phase_and_the_reason() {
+        let refused = "connect: Connection refused (os error 111)";
+        for program in written("errors") {
+            let told = run(&program, echo());
+            assert_eq!(
+                told[0],
+                format!("connect failed: {refused}"),
+                "{}",
+                program.name
+            );
+            assert!(told[1..].iter().all(|line| line == refused), "{told:?}");
+        }
+    }
+
+    #[test]
+    fn a_message_beyond_the_limit_fails_the_connection_with_1009() {
+        for program in written("limits") {
+            assert_eq!(run(&program, echo()), ["failed with 1009"]);
+        }
+    }
+
+    #[test]
+    fn a_server_that_stops_says_1001() {
+        for program in written("stop") {
+            let mut server = Process::start(&mut ready(&program.build(ANY_PORT)));
+            let url = server.line("listening on ");
+            let mut ws = wstrand::connect(&url).expect("a server");
+            echoes(&mut ws, "hello");
+            if program.name.ends_with(".rs") {
+                server.end_of_input();
+            } else {
+                server.terminate();
+            }
+            assert_eq!(ws.receive().expect("a clean end"), None);
+            assert_eq!(ws.close_info().expect("it has ended").code, 1001);
+            assert_eq!(server.line("stopped, "), "0 busy");
+            server.succeed();
+        }
+    }
+
+    fn written(stem: &str) -> Vec<Program> {
+        written_in(stem, &LANGUAGES)
+    }
+
+    fn written_in(stem: &str, languages: &[&str]) -> Vec<Program> {
+        let all = programs("docs/guide.md");
+        let found: Vec<Program> = all
+            .into_iter()
+            .filter(|program| program.stem() == stem)
+            .collect();
+        let names: Vec<&str> = found.iter().map(|program| program.name.as_str()).collect();
+        assert_eq!(
+            names,
+            Vec::from_iter(
+                languages
+                    .iter()
+                    .map(|language| format!("{stem}.{language}"))
+            )
+        );
+        found
+    }
+
+    fn certificates() -> Scratch {
+        let folder = Scratch::new();
+        folder.write("ca.pem", &authority().pem);
+        folder.write("server.pem", &good().chain);
+        folder.write("server.key", &good().key);
+        folder
+    }
+}
+
+mod the_readme {
+    use super::*;
+
+    #[test]
+    fn its_shortest_clients_get_an_echo() {
+        let clients = written("client");
+        for program in &clients {
+            let told = run(program, echo());
+            assert_eq!(told.len(), 1);
+            assert!(told[0].contains("hello"), "{told:?}");
+        }
+        assert_short(&clients, 15);
+    }
+
+    #[test]
+    fn its_shortest_servers_echo() {
+        let servers = written("server");
+        for program in &servers {
+            let server = serve(program);
+            let mut ws = wstrand::connect(&server.url).expect("a server");
+            echoes(&mut ws, "hello");
+            server.kill();
+        }
+        assert_short(&servers, 20);
+    }
+
+    /// C in so many lines of code, the others in fewer.
+    fn assert_short(programs: &[Program], limit: usize) {
+        let lines = |program: &Program| {
+            let code = program.text.lines();
+            code.filter(|line| !line.trim().is_empty()).count()
+        };
+        assert!(lines(&programs[0]) <= limit, "{}", lines(&programs[0]));
+        for other in &programs[1..] {
+            assert!(lines(other) < lines(&programs[0]), "{}", other.name);
+        }
+    }
+
+    fn written(stem: &str) -> Vec<Program> {
+        let mut found = programs("README.md");
+        found.retain(|program| program.stem() == stem);
+        assert_eq!(found.len(), 3, "one in each language");
+        found
+    }
+}
+
+/// What the others' own examples do.
+mod for_those_who_come_from {
+    use super::*;
+
+    #[test]
+    fn websocketpp_the_echo_server_echoes_until_it_is_told_to_stop() {
+        let mut server = Process::start(ready(&example("websocketpp_echo_server.cpp")).arg("0"));
+        let url = server.line("listening on ");
+        let mut ws = wstrand::connect(&url).expect("a server");
+        echoes(&mut ws, "hello");
+        assert!(server.line("message from 127.0.0.1:").ends_with(": hello"));
+        ws.send_binary(&[1, 2]).expect("it is open");
+        let got = ws.receive().expect("it is open").expect("a message");
+        assert_eq!(got, Message::Binary(&[1, 2]));
+        ws.send_text("stop-listening").expect("it is open");
+        assert_eq!(ws.receive().expect("a clean end"), None);
+        server.succeed();
+        wstrand::connect(&url).expect_err("nobody listens");
+    }
+
+    #[test]
+    fn ixwebsocket_the_client_sends_its_input_and_prints_what_comes() {
+        let url = format!("ws://{}/", echo());
+        let mut client = Process::start(ready(&example("ixwebsocket_client.cpp")).arg(url));
+        client.line("connection established");
+        for word in ["one", "two"] {
+            client.tell(word);
+            assert_eq!(client.line("received: "), word);
+        }
+        client.end_of_input();
+        assert_eq!(client.line("closed "), "1000");
+        client.succeed();
+    }
+
+    #[test]
+    fn libwebsockets_the_client_connects_again_until_it_gives_up() {
+        let server = wstrand::Server::bind("127.0.0.1:0").expect("a free port");
+        let server = server
+            .spawn(|ws| {
+                let _ = ws.send_text("tick");
+                let _ = ws.close(1000, "");
+            })
+            .expect("a thread");
+        let url = format!("ws://{}/", address(&server));
+        let mut client =
+            Process::start(ready(&example("libwebsockets_client.c")).args([&url, "1"]));
+        for _ in 0..2 {
+            client.line("established");
+            client.line("received 4 bytes: tick");
+        }
+        server.stop(PATIENCE);
+        for _ in 0..5 {
+            client.line("connect: Connection refused");
+        }
+        client.line("connection attempts exhausted");
+        let finished = client.finish_within(PATIENCE);
+        assert_eq!(finished.status.code(), Some(1));
+    }
+
+    #[test]
+    fn curl_the_client_pings_and_closes() {
+        let url = format!("ws://{}/", echo());
+        let mut client = ready(&example("curl_websocket.c"));
+        let told = Process::start(client.args([&url, "3"])).succeed().stdout;
+        assert_eq!(
+            told,
+            [
+                "ping 1 answered",
+                "ping 2 answered",
+                "ping 3 answered",
+                "closed 1000 done"
+            ]
+        );
+    }
+
+    fn example(name: &str) -> std::path::PathBuf {
+        Program::read(&format!("examples/migration/{name}")).build("")
+    }
+}
+
+/// Runs a client against the server there; returns what it prints.
+fn run(program: &Program, server: SocketAddr) -> Vec<String> {
+    let built = program.build(&server.to_string());
+    Process::start(&mut ready(&built)).succeed().stdout
+}
+
+fn serve(program: &Program) -> Server {
+    Server::start(&mut ready(&program.build(ANY_PORT)))
+}
+
+/// A program that finds the shared library. What it prints comes line by line, as on a terminal.
+fn ready(built: &Path) -> Command {
+    let mut command = Command::new(common::program("stdbuf"));
+    command
+        .arg("-oL")
+        .arg(built)
+        .env("LD_LIBRARY_PATH", prefix().join("lib"));
+    command
+}
+
+/// An echo server in this process, which ends with it.
+fn echo() -> SocketAddr {
+    static SERVER: OnceLock<ServerHandle> = OnceLock::new();
+    address(SERVER.get_or_init(|| serve_echo(false)))
+}
+
+fn serve_echo(tls: bool) -> ServerHandle {
+    let mut server = wstrand::Server::bind(ANY_PORT).expect("a free port");
+    if tls {
+        server.tls(&good().identity()).expect("a good certificate");
+    }
+    let serve = |ws: WebSocket| {
+        ws.run(|sender: &Sender, message: Message<'_>| drop(sender.send(message)));
+    };
+    server.spawn(serve).expect("a thread")
+}
+
+fn address(server: &ServerHandle) -> SocketAddr {
+    server.local_addr().expect("a TCP address")
+}
+
+fn echoes(ws: &mut WebSocket, word: &str) {
+    ws.send_text(word).expect("it is open");
+    assert_eq!(text(ws), word);
+}
+
+fn text(ws: &mut WebSocket) -> String {
+    let message = ws.receive_timeout(PATIENCE).expect("it is open");
+    match message.expect("a message").into_owned() {
+        OwnedMessage::Text(text) => text,
+        OwnedMessage::Binary(_) => panic!("it is text"),
+    }
+}
+
+const ANY_PORT: &str = "127.0.0.1:0";
