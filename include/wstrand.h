@@ -900,6 +900,19 @@ int wstrand_options_set_max_connections(wstrand_options *options,
                                         size_t connections);
 
 /**
+ * Sets how many clients may be slow over their opening handshakes with a server at once. Where so many have not
+ * sent their request yet, or where `max_connections` is reached, each newcomer has the one cut that has taken longest,
+ * if that is more than a second: so clients that connect and say nothing keep nobody out. 128 by default. Clients
+ * ignore it.
+ *
+ * Threads: one at a time.
+ *
+ * @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT for NULL.
+ */
+int wstrand_options_set_max_handshakes(wstrand_options *options,
+                                       size_t clients);
+
+/**
  * Sets how long a client may take for the opening handshake with a server, from its connecting on.
  * 10,000 ms by default. Clients ignore it.
  *
@@ -1527,6 +1540,27 @@ int wstrand_connection_send_uncompressed(wstrand_connection *connection,
                                          const void *data,
                                          size_t size,
                                          wstrand_error **error);
+
+/**
+ * Sends a message with those that follow: it waits until 64 KiB have gathered, `wstrand_connection_flush` is called,
+ * or something is sent otherwise. A burst of short messages takes one system call instead of one each.
+ *
+ * The end of a burst needs a flush; without it the messages may lie until something is received. Blocks as
+ * `wstrand_connection_send_text` where it writes.
+ *
+ * Threads: any, also several at once.
+ *
+ * @param kind WSTRAND_TEXT or WSTRAND_BINARY.
+ * @param data UTF-8 if it is text. NULL if `size` is 0. It is not needed after the call.
+ * @param size In bytes.
+ * @param error Where the reason of a failure goes; NULL on success. May be NULL.
+ * @return As `wstrand_connection_send_text`.
+ */
+int wstrand_connection_queue(wstrand_connection *connection,
+                             int kind,
+                             const void *data,
+                             size_t size,
+                             wstrand_error **error);
 
 /**
  * Sends a text message if that needs no waiting. Never blocks: what the network does not take at once is

@@ -640,6 +640,11 @@ public:
         wstrand_options_set_max_connections(get(), connections);
         return *this;
     }
+    options &max_handshakes(std::size_t clients) noexcept
+    {
+        wstrand_options_set_max_handshakes(get(), clients);
+        return *this;
+    }
     options &handshake_timeout(std::chrono::milliseconds timeout) noexcept
     {
         wstrand_options_set_handshake_timeout_ms(get(), timeout.count());
@@ -914,6 +919,14 @@ public:
         });
     }
 
+    /** Sends with those that follow, at the latest by `flush`: a burst of short messages in one system call. */
+    void queue(message_kind kind, byte_view bytes, error &failure) noexcept
+    {
+        detail::succeeds(failure, [&](wstrand_error **details) {
+            return wstrand_connection_queue(handle_, static_cast<int>(kind), bytes.data(), bytes.size(), details);
+        });
+    }
+
     /** Sends what is prepared for many connections. */
     void send(const prepared &message, error &failure) noexcept
     {
@@ -1018,6 +1031,10 @@ public:
     void send_uncompressed(message_kind kind, byte_view bytes)
     {
         detail::throwing([&](error &failure) { send_uncompressed(kind, bytes, failure); });
+    }
+    void queue(message_kind kind, byte_view bytes)
+    {
+        detail::throwing([&](error &failure) { queue(kind, bytes, failure); });
     }
     void send(const prepared &message)
     {

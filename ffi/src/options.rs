@@ -42,6 +42,7 @@ pub struct wstrand_options {
     allowed_origins: Vec<String>,
     any_origin: bool,
     max_connections: usize,
+    max_handshakes: usize,
     handshake_timeout: Duration,
     stack_bytes: usize,
     refused: Option<(c_int, Cow<'static, str>)>,
@@ -60,6 +61,7 @@ impl wstrand_options {
             allowed_origins: Vec::new(),
             any_origin: false,
             max_connections: 1024,
+            max_handshakes: 128,
             handshake_timeout: Duration::from_secs(10),
             stack_bytes: 512 * 1024,
             refused: None,
@@ -79,6 +81,7 @@ impl wstrand_options {
     pub(crate) fn configure(&self, server: &mut Server) -> Result<(), Failure> {
         server.options(&self.options);
         server.max_connections(self.max_connections);
+        server.max_handshakes(self.max_handshakes);
         server.handshake_timeout(self.handshake_timeout);
         server.stack_bytes(self.stack_bytes);
         for subprotocol in &self.subprotocols {
@@ -508,6 +511,29 @@ pub unsafe extern "C" fn wstrand_options_set_max_connections(
         let options = unsafe { arguments::handle_mut(options, "options") }?;
         options.change(|options| {
             options.max_connections = connections;
+            Ok(())
+        })
+    })
+}
+
+/// Sets how many clients may be slow over their opening handshakes with a server at once. Where so many have not
+/// sent their request yet, or where `max_connections` is reached, each newcomer has the one cut that has taken longest,
+/// if that is more than a second: so clients that connect and say nothing keep nobody out. 128 by default. Clients
+/// ignore it.
+///
+/// Threads: one at a time.
+///
+/// @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn wstrand_options_set_max_handshakes(
+    options: *mut wstrand_options,
+    clients: usize,
+) -> c_int {
+    guard::code(|| {
+        // SAFETY: NULL or a handle that this thread alone uses, by the header's contract.
+        let options = unsafe { arguments::handle_mut(options, "options") }?;
+        options.change(|options| {
+            options.max_handshakes = clients;
             Ok(())
         })
     })

@@ -126,6 +126,38 @@ pub unsafe extern "C" fn wstrand_connection_send_uncompressed(
     unsafe { guard::code_and_error(error, body) }
 }
 
+/// Sends a message with those that follow: it waits until 64 KiB have gathered, `wstrand_connection_flush` is called,
+/// or something is sent otherwise. A burst of short messages takes one system call instead of one each.
+///
+/// The end of a burst needs a flush; without it the messages may lie until something is received. Blocks as
+/// `wstrand_connection_send_text` where it writes.
+///
+/// Threads: any, also several at once.
+///
+/// @param kind WSTRAND_TEXT or WSTRAND_BINARY.
+/// @param data UTF-8 if it is text. NULL if `size` is 0. It is not needed after the call.
+/// @param size In bytes.
+/// @param error Where the reason of a failure goes; NULL on success. May be NULL.
+/// @return As `wstrand_connection_send_text`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn wstrand_connection_queue(
+    connection: *mut wstrand_connection,
+    kind: c_int,
+    data: *const c_void,
+    size: usize,
+    error: *mut *mut wstrand_error,
+) -> c_int {
+    let body = || {
+        // SAFETY: NULL or a handle, by the header's contract.
+        let connection = unsafe { live(connection) }?;
+        // SAFETY: NULL or `size` bytes, by the header's contract.
+        let message = unsafe { arguments::message(kind, data, size) }?;
+        Ok(connection.sender().queue(message)?)
+    };
+    // SAFETY: NULL or writable, by the header's contract.
+    unsafe { guard::code_and_error(error, body) }
+}
+
 /// Sends a text message if that needs no waiting. Never blocks: what the network does not take at once is
 /// copied and sent in the background.
 ///

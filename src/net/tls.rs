@@ -39,6 +39,8 @@ struct Session {
     sent: usize,
     /// What the reader reads ciphertext into.
     raw: Vec<u8>,
+    /// The engine has said that it needs more ciphertext, and has got none since.
+    is_dry: bool,
 }
 
 /// The system's TLS at work over a pipe.
@@ -117,6 +119,7 @@ impl TlsSession {
                             unsent: Vec::new(),
                             sent: 0,
                             raw,
+                            is_dry: false,
                         }),
                         has_unsent: AtomicBool::new(false),
                     });
@@ -167,15 +170,18 @@ impl TlsSession {
     ) -> io::Result<usize> {
         let mut session = self.lock();
         // What the pipe still holds comes before what the socket has.
-        match self.decrypt(&mut session, buffer) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            done => return done,
+        if !session.is_dry {
+            match self.decrypt(&mut session, buffer) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                done => return done,
+            }
         }
         let mut raw = mem::take(&mut session.raw);
         drop(session);
         raw.clear();
         let received = reserve(&mut raw, RAW).and_then(|()| below.receive(&mut raw, wait));
         let mut session = self.lock();
+        session.is_dry = false;
         let fed = received.and_then(|len| match len {
             0 => {
                 session.pipe.end();
@@ -207,7 +213,10 @@ impl TlsSession {
                         break Ok(());
                     }
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break Err(error),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    session.is_dry = true;
+                    break Err(error);
+                }
                 Err(error) => break Err(io::Error::other(TlsError::new(error))),
             }
         };

@@ -57,6 +57,7 @@ static void option_values(void)
     static int (*const any[])(wstrand_options *, size_t) = {
         wstrand_options_set_max_message_bytes,
         wstrand_options_set_max_connections,
+        wstrand_options_set_max_handshakes,
         wstrand_options_set_stack_bytes,
     };
     wstrand_options *options = wstrand_options_new();
@@ -232,6 +233,7 @@ static void compression(const char *url)
         CHECK_INT(wstrand_prepared_new(value, "a", 1, &prepared, NULL), wanted);
         CHECK((prepared != NULL) == is_kind);
         CHECK_INT(wstrand_connection_send_uncompressed(connection, value, NULL, 0, NULL), wanted);
+        CHECK_INT(wstrand_connection_queue(connection, value, NULL, 0, NULL), wanted);
         if (is_kind)
             CHECK_OK(wstrand_connection_try_send_prepared(connection, prepared, NULL));
         wstrand_prepared_free(prepared);
@@ -351,6 +353,7 @@ static void no_connection(void)
     CHECK_INVALID(wstrand_connection_try_send_text(NULL, "a", 1, NULL));
     CHECK_INVALID(wstrand_connection_try_send_binary(NULL, "a", 1, NULL));
     CHECK_INVALID(wstrand_connection_send_uncompressed(NULL, WSTRAND_TEXT, "a", 1, NULL));
+    CHECK_INVALID(wstrand_connection_queue(NULL, WSTRAND_TEXT, "a", 1, NULL));
     CHECK_INVALID(wstrand_connection_ping(NULL, "a", 1, NULL));
     CHECK_INVALID(wstrand_connection_flush(NULL, NULL));
     CHECK_REFUSED(wstrand_connection_flush(NULL, &error), WSTRAND_INVALID_ARGUMENT);

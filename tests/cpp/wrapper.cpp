@@ -444,7 +444,7 @@ static void compressing()
 {
     error failure;
     wstrand::options options;
-    options.deflate(true).deflate_level(6).deflate_threshold_bytes(1);
+    options.max_handshakes(16).deflate(true).deflate_level(6).deflate_threshold_bytes(1);
     wstrand::server server = wstrand::listen("0", options, echoing(), failure);
     server.start(failure);
     CHECK(!failure);
@@ -457,6 +457,10 @@ static void compressing()
     const std::string text(10000, 'x');
     ws.send_uncompressed(wstrand::message_kind::text, text, failure);
     CHECK(ws.receive(patience, failure)->text() == text);
+    ws.queue(wstrand::message_kind::text, "gathered", failure);
+    CHECK(ws.buffered_amount() > 0);
+    ws.flush(failure);
+    CHECK(ws.receive(patience, failure)->text() == "gathered");
     const wstrand::prepared prepared(text, failure);
     ws.send(prepared, failure);
     CHECK(ws.receive(patience, failure)->text() == text);
@@ -465,6 +469,9 @@ static void compressing()
 #if WSTRAND_EXCEPTIONS
     ws.send(wstrand::prepared(wstrand::message_kind::binary, text));
     CHECK(!ws.receive().value().is_text());
+    ws.queue(wstrand::message_kind::binary, "a");
+    ws.flush();
+    CHECK(ws.receive().value().size() == 1);
     ws.send_uncompressed(wstrand::message_kind::binary, text);
     CHECK(ws.receive().value().size() == text.size());
     ws.send(wstrand::prepared(text));

@@ -99,6 +99,7 @@ const WITH_NULL: &[Call] = calls! {
     wstrand_options_add_allowed_origin(null_mut(), null());
     wstrand_options_allow_any_origin(null_mut());
     wstrand_options_set_max_connections(null_mut(), 1);
+    wstrand_options_set_max_handshakes(null_mut(), 1);
     wstrand_options_set_handshake_timeout_ms(null_mut(), 1);
     wstrand_options_set_stack_bytes(null_mut(), 1);
     wstrand_options_set_tcp_nodelay(null_mut(), 1);
@@ -145,6 +146,7 @@ const WITH_NULL: &[Call] = calls! {
     wstrand_connection_send_string(null_mut(), null(), null_mut());
     wstrand_connection_send_binary(null_mut(), null(), 0, null_mut());
     wstrand_connection_send_uncompressed(null_mut(), WSTRAND_TEXT, null(), 0, null_mut());
+    wstrand_connection_queue(null_mut(), WSTRAND_TEXT, null(), 0, null_mut());
     wstrand_connection_send_prepared(null_mut(), null(), null_mut());
     wstrand_connection_try_send_prepared(null_mut(), null(), null_mut());
     wstrand_connection_try_send_text(null_mut(), null(), 0, null_mut());
