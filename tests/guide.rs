@@ -113,6 +113,13 @@ mod the_guide {
     }
 
     #[test]
+    fn a_program_dispatches_the_events_of_its_queue() {
+        for program in written_in("queue", &["c", "cpp"]) {
+            assert_eq!(run(&program, echo()), ["hello", "closed"]);
+        }
+    }
+
+    #[test]
     fn a_client_trusts_an_authority_of_its_own() {
         static SERVER: OnceLock<ServerHandle> = OnceLock::new();
         let server = SERVER.get_or_init(|| serve_echo(true));
