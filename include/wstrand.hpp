@@ -256,6 +256,11 @@ public:
     {
     }
 
+    /** Whether the NUL at the end of "text" belongs to it is not for the library to guess: say std::string_view("text"),
+        or the size. */
+    template <std::size_t Size>
+    byte_view(const char (&characters)[Size]) = delete;
+
     const void *data() const noexcept { return data_; }
     std::size_t size() const noexcept { return size_; }
 

@@ -457,7 +457,7 @@ static void compressing()
     const std::string text(10000, 'x');
     ws.send_uncompressed(wstrand::message_kind::text, text, failure);
     CHECK(ws.receive(patience, failure)->text() == text);
-    ws.queue(wstrand::message_kind::text, "gathered", failure);
+    ws.queue(wstrand::message_kind::text, std::string_view("gathered"), failure);
     CHECK(ws.buffered_amount() > 0);
     ws.flush(failure);
     CHECK(ws.receive(patience, failure)->text() == "gathered");
@@ -469,7 +469,7 @@ static void compressing()
 #if WSTRAND_EXCEPTIONS
     ws.send(wstrand::prepared(wstrand::message_kind::binary, text));
     CHECK(!ws.receive().value().is_text());
-    ws.queue(wstrand::message_kind::binary, "a");
+    ws.queue(wstrand::message_kind::binary, std::string_view("a"));
     ws.flush();
     CHECK(ws.receive().value().size() == 1);
     ws.send_uncompressed(wstrand::message_kind::binary, text);
