@@ -10,7 +10,7 @@ use wstrand::{Error, Phase};
 use crate::{
     arguments,
     connection::{live, wstrand_connection},
-    dispatch::{self, dispatch_to_the_end},
+    dispatch::{self, MOST_LATE, dispatch_to_the_end},
     error::wstrand_error,
     gate::Waited,
     guard::{self, Failure},
@@ -134,10 +134,14 @@ pub unsafe extern "C" fn wstrand_connection_wait_closed(
 }
 
 fn receive_to_the_end(mut pulled: Pulled<'_>, until: Option<Instant>) -> Result<(), Failure> {
+    let mut late = 0;
     loop {
         let timeout = until.map(|until| until.saturating_duration_since(Instant::now()));
         match pulled.receive(timeout) {
-            Ok(Some(_)) => {}
+            Ok(Some(_)) if late == MOST_LATE => {
+                return Err(Error::Timeout(Phase::Receive).into());
+            }
+            Ok(Some(_)) => late += usize::from(timeout.is_some_and(|left| left.is_zero())),
             Err(error @ Error::Timeout(Phase::Receive)) => return Err(error.into()),
             Ok(None) | Err(_) => return Ok(()),
         }

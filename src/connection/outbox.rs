@@ -218,6 +218,10 @@ impl Shared {
                 Wait::Never => std::time::Duration::ZERO,
             };
             if timeout.is_zero() {
+                // The role may have been left to this thread.
+                if !state.is_writing && state.has_output() {
+                    self.leave_to_flusher(state);
+                }
                 return Err(Error::Timeout(Phase::Queue));
             }
             if !state.is_writing && state.has_output() {

@@ -283,10 +283,12 @@ impl Inbound {
                 Ok(Step::Ping(payload)) => {
                     self.reader.owes_pong = true;
                     self.reader.shared.answer_ping(payload);
+                    self.send_pongs_unless_more();
                     return Ok(Progress::Ping(payload));
                 }
                 Ok(Step::Pong(payload)) => {
                     self.reader.shared.pong(&payload);
+                    self.send_pongs_unless_more();
                     return Ok(Progress::Pong(payload));
                 }
                 Ok(Step::Close(close)) => self.reader.close_received(close),
@@ -298,6 +300,14 @@ impl Inbound {
             self.decoder.retire();
         }
         outcome.map(|()| Progress::Closed)
+    }
+
+    /// Sends the pongs that are owed before a callback or a full channel takes its time. Where more frames are
+    /// waiting, those may be pings too, and their pongs go together.
+    fn send_pongs_unless_more(&mut self) {
+        if !self.decoder.frame_is_waiting() {
+            self.reader.send_pongs();
+        }
     }
 
     /// The message of the last [`Progress::Message`]. If it is bad text, the connection has failed, and

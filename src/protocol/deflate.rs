@@ -206,7 +206,12 @@ impl Decompressor {
     ) -> Result<(), ProtocolError> {
         // A final block needs no end, and some who send one leave out the empty block that should follow.
         if !self.is_between_blocks {
+            let before = message.len();
             self.decompress(&TAIL, message, max)?;
+            // The tail ends a block and holds nothing, unless what came before it was cut off.
+            if message.len() != before {
+                return Err(ProtocolError::Deflate);
+            }
         }
         if !self.takes_over {
             if let Some(mut stream) = self.stream.take() {
@@ -256,9 +261,10 @@ impl<K: PartialEq, T> Pool<K, T> {
 
     fn give(&self, kind: K, stream: T) {
         let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if idle.len() < MOST_IDLE {
-            idle.push((kind, stream));
-        }
+        // The oldest goes: nobody may want its kind any more.
+        let _oldest = (idle.len() == MOST_IDLE).then(|| idle.remove(0));
+        idle.push((kind, stream));
+        drop(idle); // before the oldest is freed
     }
 }
 

@@ -272,6 +272,17 @@ fn whatever_byte_is_damaged_there_is_a_message_or_an_error() {
     assert!(messages > 1000 && errors > 1000, "{messages} {errors}");
 }
 
+/// RFC 7692, section 7.2.1: what ends the message holds nothing of it.
+#[test]
+fn a_message_that_is_cut_off_inside_a_block_is_an_error_and_not_filled_up() {
+    let stored = b"\x00\x0a\x00\xf5\xffabcdef";
+    let result = decompress(&mut Decompressor::new(true), stored);
+    assert_eq!(result, Err(ProtocolError::Deflate));
+    let whole = b"\x00\x06\x00\xf9\xffabcdef\0";
+    let result = decompress(&mut Decompressor::new(true), whole);
+    assert_eq!(result.as_deref(), Ok(&b"abcdef"[..]));
+}
+
 #[test]
 fn blocks_that_hold_nothing_take_no_memory() {
     let mut decompressor = Decompressor::new(true);
