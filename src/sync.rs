@@ -15,9 +15,9 @@ pub(crate) use shuttle::{
 
 #[cfg(all(test, shuttle))]
 pub(crate) fn spawn(
-    name: &str,
+    _name: &str,
     _stack_bytes: Option<usize>,
     run: impl FnOnce() + Send + 'static,
 ) -> std::io::Result<thread::JoinHandle<()>> {
-    thread::Builder::new().name(name.into()).spawn(run)
+    Ok(thread::spawn(run))
 }
