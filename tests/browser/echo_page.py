@@ -143,29 +143,30 @@ def compression(page):
     if agreed.split(";")[0] != "permessage-deflate":
         raise Failure(f"the browser says that it has agreed on {agreed!r}")
     # The page shows only how a message begins, so this compares them to the byte.
-    page.browser.evaluate(
-        """(() => {
+    outcome = page.browser.evaluate(
+        """new Promise((done) => {
             const text = 'window, ';
             const noise = new Uint8Array(1 << 20);
             for (let at = 0; at < noise.length; at += 1 << 16) crypto.getRandomValues(noise.subarray(at, at + (1 << 16)));
             const sent = ['', 'x', new Uint8Array(0), text.repeat(8), 'é漢🦀'.repeat(1 << 17), noise,
                 new TextEncoder().encode(text.repeat(1 << 17))];
             for (let n = 0; n < 1000; n++) sent.push(n % 2 ? `{"number":${n},"text":"${text.repeat(n % 30)}"}` : noise.slice(n, 3 * n));
-            const bytes = (message) => typeof message === 'string' ? message : String(new Uint8Array(message));
+            const same = (a, b) => {
+                if (typeof a === 'string' || typeof b === 'string') return a === b;
+                a = new Uint8Array(a);
+                return a.length === b.length && a.every((byte, at) => byte === b[at]);
+            };
             const echo = new WebSocket(socket.url);
             echo.binaryType = 'arraybuffer';
-            window.outcome = null;
             let count = 0;
             echo.onopen = () => sent.forEach((message) => echo.send(message));
             echo.onmessage = ({ data }) => {
-                if (bytes(data) !== bytes(sent[count])) window.outcome = `message ${count} differs`;
-                if (++count === sent.length) window.outcome ??= `all of ${count} are the same, ${echo.extensions}`;
+                if (!same(data, sent[count])) done(`message ${count} differs`);
+                if (++count === sent.length) done(`all of ${count} are the same, ${echo.extensions}`);
             };
-            echo.onclose = () => { window.outcome ??= `closed after ${count}`; };
-        })()"""
+            echo.onclose = () => done(`closed after ${count}`);
+        })"""
     )
-    page.browser.wait_until("window.outcome !== null", seconds=60)
-    outcome = page.browser.evaluate("window.outcome")
     if outcome != f"all of 1007 are the same, {agreed}":
         raise Failure(f"{outcome}")
 
