@@ -9,29 +9,27 @@ if ! [[ $seconds =~ ^[1-9][0-9]*$ ]]; then
     exit 2
 fi
 shift
-version=0.13.2
-tools=$PWD/target/tools
 work=$PWD/target/fuzz
+host=$(rustc -vV | sed -n 's/^host: //p')
 mkdir -p "$work"
 
-if [ "$("$tools/bin/cargo-fuzz" --version 2>/dev/null)" != "cargo-fuzz $version" ]; then
-    echo "installing cargo-fuzz $version into target/tools (one to two minutes)"
-    cargo install --quiet --locked "cargo-fuzz@$version" --root "$tools" --target-dir "$tools/build" || exit
-    rm -rf "$tools/build"
-fi
-# The sanitizer is an unstable option, which the stable compiler takes only with this.
-export RUSTC_BOOTSTRAP=1
-fuzz() { "$tools/bin/cargo-fuzz" fuzz "$@"; }
-if ! fuzz build --fuzz-dir fuzz --target-dir "$work/build" >"$work/build.log" 2>&1; then
+# As `cargo fuzz build` does it, which need not be installed for this. The sanitizer is an unstable option, which the
+# stable compiler takes only with RUSTC_BOOTSTRAP.
+flags=(--cfg fuzzing -Zsanitizer=address -Cdebug-assertions -Cpasses=sancov-module)
+for option in level=4 inline-8bit-counters pc-table trace-compares stack-depth; do
+    flags+=("-Cllvm-args=-sanitizer-coverage-$option")
+done
+if ! RUSTC_BOOTSTRAP=1 RUSTFLAGS="${flags[*]}" cargo build --locked --release --bins --manifest-path fuzz/Cargo.toml \
+    --target "$host" --target-dir "$work/build" >"$work/build.log" 2>&1; then
     tail -n 60 "$work/build.log"
     echo "the fuzz targets do not build, see above: either the sources are wrong, or this compiler" \
         "($(rustc --version)) has no AddressSanitizer for this machine, or refuses RUSTC_BOOTSTRAP" >&2
     exit 1
 fi
-binaries=$work/build/$(rustc -vV | sed -n 's/^host: //p')/release
+binaries=$work/build/$host/release
 
 targets=("$@")
-[ $# -gt 0 ] || mapfile -t targets < <(fuzz list --fuzz-dir fuzz)
+[ $# -gt 0 ] || mapfile -t targets < <(sed -n 's|^path = "fuzz_targets/\(.*\)\.rs"$|\1|p' fuzz/Cargo.toml)
 status=0
 for target in "${targets[@]}"; do
     mkdir -p "$work/corpus/$target"

@@ -287,8 +287,7 @@ mod without_tls {
     #[test]
     fn the_library_needs_no_openssl_and_says_what_it_cannot_do() {
         let folder = certificates();
-        let target = c_library::scratch("without-tls-target");
-        let prefix = install("without-tls", &target, &["--no-default-features"]);
+        let prefix = install("without-tls", &["--no-default-features"]);
         let library = prefix.join("lib/libwstrand.so");
         for library in [&library, &c_library::prefix().join("lib/libwstrand.so")] {
             let needed = output(Command::new(program("readelf")).arg("-d").arg(library));

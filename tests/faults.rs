@@ -7,9 +7,9 @@ mod common;
 #[path = "common/raw.rs"]
 mod raw;
 
+use std::fs;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -17,7 +17,7 @@ use std::sync::OnceLock;
 use std::thread;
 use std::time::Duration;
 
-use c_library::{LONG, build, scratch};
+use c_library::{BUILDING, LONG, build, scratch, target};
 use common::{Process, program, root};
 use raw::{PATIENCE, echo_server, in_time, pattern};
 use wstrand::{Client, Deflate, Options};
@@ -169,7 +169,7 @@ fn wherever_a_connection_is_cut_it_is_an_error_and_no_part_of_a_message() {
 fn interposed() -> &'static (PathBuf, PathBuf) {
     static BUILT: OnceLock<(PathBuf, PathBuf)> = OnceLock::new();
     BUILT.get_or_init(|| {
-        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("faults");
+        let building = BUILDING.lock();
         let mut cargo = Command::new(env!("CARGO"));
         cargo
             .current_dir(root())
@@ -183,13 +183,14 @@ fn interposed() -> &'static (PathBuf, PathBuf) {
             ])
             .args(["--features", "wstrand/tls,wstrand-ffi/tls,rustix/use-libc"])
             .arg("--target-dir")
-            .arg(&target);
+            .arg(target());
         Process::start(&mut cargo).succeed_within(LONG);
         let directory = scratch("interposed");
         let library = directory.join("libwstrand.so.0");
-        let _ = std::fs::remove_file(&library);
-        let built = target.join("debug/libwstrand.so");
-        symlink(built, library).expect("the directory can be written to");
+        let _ = fs::remove_file(&library);
+        fs::copy(target().join("debug/libwstrand.so"), library)
+            .expect("the directory can be written to");
+        drop(building);
         let shim = directory.join("shim.so");
         let mut compile = Command::new(program("cc"));
         compile

@@ -111,12 +111,12 @@ all)
     step "include/wstrand.h is what the sources say" fresh_header
     step "Doxygen finds nothing wrong in include/" tests/doxygen.sh
     step "the stated rust-version holds" tests/msrv.sh
-    step "the examples build, optimised" cargo build --locked --release --workspace --examples
     tests 22m
     step "threads in every order that shuttle tries" tests/models.sh
     step "5 seconds of each fuzz target" fuzz/run.sh 5
     ;;
 slow)
+    step "the examples build, optimised" cargo build --locked --release --workspace --examples
     step "licences, sources, bans and each set of features" tests/supply.sh
     tests 3h --release -- --ignored
     for tool in address thread miri; do

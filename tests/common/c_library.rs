@@ -8,7 +8,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 use crate::common::{Process, program, root};
@@ -19,10 +19,11 @@ pub(crate) fn plain(source: &str, standard: &str, arguments: &[&str]) {
     Process::start(staged(&built).args(arguments)).succeed_within(LONG);
 }
 
-/// Builds and runs one with what finds errors that do not show.
+/// Builds and runs one with what finds errors that do not show. (Optimising the wrapper's templates besides takes
+/// the compiler four times as long.)
 pub(crate) fn sanitized(source: &str, standard: &str, arguments: &[&str]) {
     let flags = [
-        "-O1",
+        if source.ends_with(".c") { "-O1" } else { "-O0" },
         "-fsanitize=address,undefined",
         "-fno-sanitize-recover=all",
     ];
@@ -82,16 +83,20 @@ impl Language {
 /// Where `ffi/install.sh` has installed the library, once for all tests.
 pub(crate) fn prefix() -> &'static Path {
     static STAGED: OnceLock<PathBuf> = OnceLock::new();
-    STAGED.get_or_init(|| {
-        let target = Path::new(env!("CARGO_TARGET_TMPDIR"))
-            .parent()
-            .expect("target/tmp");
-        install("prefix", target, &[])
-    })
+    STAGED.get_or_init(|| install("prefix", &[]))
 }
 
+/// Cargo's directory, where the last variant of the library that was built lies: hold `BUILDING` until it is copied.
+pub(crate) fn target() -> &'static Path {
+    let temporary = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    temporary.parent().expect("target/tmp")
+}
+
+pub(crate) static BUILDING: Mutex<()> = Mutex::new(());
+
 /// Builds the library with these options of cargo, and installs it.
-pub(crate) fn install(name: &str, target: &Path, options: &[&str]) -> PathBuf {
+pub(crate) fn install(name: &str, options: &[&str]) -> PathBuf {
+    let _building = BUILDING.lock();
     let prefix = scratch(name);
     let _ = fs::remove_dir_all(&prefix);
     let mut install = Command::new(root().join("ffi/install.sh"));
@@ -99,7 +104,7 @@ pub(crate) fn install(name: &str, target: &Path, options: &[&str]) -> PathBuf {
         .arg(&prefix)
         .arg("dev")
         .args(options)
-        .env("CARGO_TARGET_DIR", target)
+        .env("CARGO_TARGET_DIR", target())
         .env_remove("DESTDIR");
     Process::start(&mut install).succeed_within(LONG);
     prefix
