@@ -1,6 +1,6 @@
 #!/bin/sh
 # Builds the C library and installs it: ffi/install.sh PREFIX [PROFILE [OPTION OF CARGO...]]
-# DESTDIR is honoured. LIBDIR, below the prefix, is "lib" if it is not set. Linux; needs cargo, and python3 for the
+# DESTDIR is honoured. LIBDIR, below the prefix, is "lib" if it is not set. Linux; needs cargo, cc, and python3 for the
 # manual pages.
 set -eu
 prefix=${1:?usage: ffi/install.sh PREFIX [PROFILE]}
@@ -8,13 +8,19 @@ profile=${2:-release}
 shift "$(($# < 2 ? $# : 2))"
 cd "$(dirname "$0")/.."
 
-notes=$(cargo rustc --quiet --locked -p wstrand-ffi --profile "$profile" --crate-type cdylib,staticlib "$@" \
+notes=$(cargo rustc --quiet --locked -p wstrand-ffi --profile "$profile" --crate-type staticlib "$@" \
         -- --print native-static-libs 2>&1) || { printf '%s\n' "$notes" >&2; exit 1; }
 static_libs=$(printf '%s\n' "$notes" | sed -n 's/^note: native-static-libs: //p')
 version=$(cargo pkgid -p wstrand-ffi | sed 's/.*[#@]//')
 abi=$(sed -n 's/^const ABI_VERSION: u32 = \([0-9]*\);/\1/p' build.rs)
 target=${CARGO_TARGET_DIR:-target}
 case $profile in dev) out=$target/debug ;; *) out=$target/$profile ;; esac
+
+# rustc's own shared library has no symbol versions: it has no option for them, and linkers take one version script.
+# shellcheck disable=SC2086 # static_libs is a list
+"${CC:-cc}" -shared -o "$out/libwstrand.so.$abi" -Wl,-soname,"libwstrand.so.$abi" \
+    -Wl,--version-script=ffi/install/wstrand.map -Wl,-z,nodelete -Wl,-z,relro -Wl,-z,now -Wl,-O1 -Wl,--gc-sections \
+    -Wl,--whole-archive "$out/libwstrand.a" -Wl,--no-whole-archive -Wl,--as-needed $static_libs
 
 libdir=${LIBDIR:-lib}
 dest=${DESTDIR:-}$prefix
@@ -23,7 +29,7 @@ lib=$dest/$libdir
 put() { install -C -m "$@"; }
 install -d "$dest/include" "$lib/pkgconfig" "$lib/cmake/wstrand"
 put 644 include/wstrand.h include/wstrand.hpp "$dest/include/"
-put 755 "$out/libwstrand.so" "$lib/libwstrand.so.$version"
+put 755 "$out/libwstrand.so.$abi" "$lib/libwstrand.so.$version"
 ln -sf "libwstrand.so.$version" "$lib/libwstrand.so.$abi"
 ln -sf "libwstrand.so.$abi" "$lib/libwstrand.so"
 put 644 "$out/libwstrand.a" "$lib/"
