@@ -35,6 +35,13 @@ thread)
     export TSAN_OPTIONS=halt_on_error=1
     cargo $toolchain test --locked -Zbuild-std --target "$host" --target-dir "$target" \
         --no-default-features --lib --test duplex --test closing --test flow
+    # And every call in every callback, from C (without TLS: OpenSSL is not instrumented).
+    cargo $toolchain rustc --locked -Zbuild-std --target "$host" --target-dir "$target" \
+        -p wstrand-ffi --no-default-features --crate-type staticlib
+    cc -std=c11 -g -O1 -fsanitize=thread -pthread -Iinclude tests/c/reentrancy.c \
+        "$target/$host/debug/libwstrand.a" -lm -ldl -o "$target/reentrancy"
+    "$target/reentrancy"
+    echo "reentrancy: ok"
     ;;
 address)
     toolchain_with "lib/rustlib/$host/lib/librustc*rt.asan.a" >/dev/null ||
