@@ -100,12 +100,15 @@ mod in_pipes {
     #[test]
     fn json_has_an_object_for_each_event() {
         let server = Server::example(&["--deflate", "--subprotocol", "demo"]);
-        let args = ["--json", "-z", "-p", "demo", "-b", &server.url];
+        let url = server.url.replace("ws://", "ws://me:secret@");
+        let args = ["--json", "-z", "-p", "demo", "-b", &url];
         let finished = run(&args, b"\0\xff");
         assert_code(&finished, 0);
         let events = events(&finished);
         let names: Vec<_> = events.iter().map(|event| &event["event"]).collect();
         assert_eq!(names, ["open", "message", "close"]);
+        // Without the password.
+        assert_eq!(events[0]["peer"], server.url);
         assert_eq!(events[0]["subprotocol"], "demo");
         assert_eq!(events[0]["extensions"], "permessage-deflate");
         assert_eq!(events[1]["kind"], "binary");

@@ -16,6 +16,7 @@ use signal_hook::{
     consts::{SIGINT, SIGTERM},
     iterator::Signals,
 };
+use url::Url;
 use wstrand::{
     Cancel, Client, ClientTls, CloseInfo, Deflate, Error, Handler, Identity, Message, Options,
     Proxy, Sender, Server, WebSocket, crossbeam_channel,
@@ -119,7 +120,7 @@ impl Session {
         };
         let sender = ws.sender();
         let id = self.peers.add(sender.clone());
-        self.output.opened(id, url, &sender);
+        self.output.opened(id, &without_credentials(url), &sender);
         let watcher = Watcher::new(self, id);
         if let Err(error) = ws.spawn(watcher) {
             return self.refused(&error);
@@ -415,6 +416,17 @@ impl Session {
         });
         Ok(())
     }
+}
+
+/// A URL as it may be shown.
+fn without_credentials(url: &str) -> String {
+    let Ok(mut parsed) = Url::parse(url) else {
+        return url.to_owned();
+    };
+    // Neither fails for a URL with a host, and others do not connect.
+    let _ = parsed.set_username("");
+    let _ = parsed.set_password(None);
+    parsed.into()
 }
 
 /// A session, what happens to it, and the prompt if there is one.
