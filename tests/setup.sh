@@ -62,7 +62,7 @@ fi
 # Each word: the command that shows that the package is there, a colon, the package.
 wanted="cc:gcc make:make pkg-config:pkg-config python3:python3 openssl:openssl"
 if [ "$what" = test ]; then
-    wanted="$wanted tinyproxy:tinyproxy-bin microsocks:microsocks git:git g++:g++ readelf:binutils cmake:cmake valgrind:valgrind strace:strace clang++:clang doxygen:doxygen abidiff:abigail-tools mandoc:mandoc man:man-db chromium:chromium node:nodejs"
+    wanted="$wanted tinyproxy:tinyproxy-bin microsocks:microsocks git:git g++:g++ readelf:binutils cmake:cmake valgrind:valgrind strace:strace clang++:clang doxygen:doxygen abidiff:abigail-tools mandoc:mandoc man:man-db tmux:tmux chromium:chromium node:nodejs"
 elif [ "$what" = bench ]; then
     wanted="$wanted g++:g++ strace:strace node:nodejs"
 fi
