@@ -38,8 +38,11 @@ thread)
     # And every call in every callback, from C (without TLS: OpenSSL is not instrumented).
     cargo $toolchain rustc --locked -Zbuild-std --target "$host" --target-dir "$target" \
         -p wstrand-ffi --no-default-features --crate-type staticlib
-    cc -std=c11 -g -O1 -fsanitize=thread -pthread -Iinclude tests/c/reentrancy.c \
-        "$target/$host/debug/libwstrand.a" -lm -ldl -o "$target/reentrancy"
+    runtime=$(compgen -G "$(rustc $toolchain --print sysroot)/lib/rustlib/$host/lib/librustc*_rt.tsan.a")
+    gcc -std=c11 -g -O1 -fsanitize=thread -Iinclude -c tests/c/reentrancy.c -o "$target/reentrancy.o"
+    # With the runtime of the compiler that made the library, as gcc's lacks functions that it calls.
+    gcc -pthread "$target/reentrancy.o" "$target/$host/debug/libwstrand.a" -Wl,--whole-archive "$runtime" \
+        -Wl,--no-whole-archive -lm -ldl -lrt -lgcc_s -o "$target/reentrancy"
     "$target/reentrancy"
     echo "reentrancy: ok"
     ;;
