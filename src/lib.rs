@@ -100,8 +100,8 @@ pub use http;
 
 pub use client::{Client, connect};
 pub use connection::{
-    Event, Handler, MessageWriter, Messages, PreparedMessage, ReadyState, Receiver, Sender,
-    WebSocket,
+    Event, Group, Handler, MessageWriter, Messages, Overflow, PreparedMessage, ReadyState,
+    Receiver, Sender, WebSocket,
 };
 pub use error::{
     CloseInfo, Error, HandshakeError, HeaderProblem, Misuse, Phase, ProxyError, Refusal, Result,

@@ -67,6 +67,19 @@ impl PreparedMessage {
     }
 
     pub(super) fn send(&self, shared: &Shared, patience: Patience) -> Result<()> {
+        self.with_outgoing(shared, |outgoing| shared.send(outgoing, patience))
+    }
+
+    /// Puts it into the outbox: see [`Shared::enqueue`].
+    pub(super) fn enqueue(&self, shared: &Shared) -> Result<bool> {
+        self.with_outgoing(shared, |outgoing| shared.enqueue(outgoing))
+    }
+
+    fn with_outgoing<T>(
+        &self,
+        shared: &Shared,
+        send: impl FnOnce(Outgoing<'_>) -> Result<T>,
+    ) -> Result<T> {
         let message = self.as_message();
         let payload = message.as_bytes();
         if shared.role == Role::Client {
@@ -75,7 +88,7 @@ impl PreparedMessage {
                 payload,
                 may_compress: true,
             };
-            return shared.send(outgoing, patience);
+            return send(outgoing);
         }
         let compression = shared
             .opened
@@ -87,11 +100,10 @@ impl PreparedMessage {
                 ..compression
             });
         let frame = self.frame(compression)?;
-        let prepared = Outgoing::Prepared {
+        send(Outgoing::Prepared {
             frame: &frame,
             is_compressed: compression.is_some(),
-        };
-        shared.send(prepared, patience)
+        })
     }
 
     fn frame(&self, compression: Option<Compression>) -> Result<Arc<Vec<u8>>> {
