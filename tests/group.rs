@@ -21,7 +21,7 @@ use std::time::Duration;
 use certs::{authority, good};
 use common::{Process, python, root};
 use crossbeam_channel::Receiver;
-use deflated::Noise;
+use deflated::{Flate, Noise};
 use raw::{
     BINARY, PATIENCE, PING, Pair, Raw, Running, TEXT, both_roles, client, hand_out, in_time,
     listen, patient, pattern, serve, until,
@@ -492,40 +492,103 @@ fn what_a_socket_does_not_take_goes_out_though_nobody_receives_or_sends_there() 
 #[test]
 fn a_message_to_a_member_that_streams_one_goes_out_behind_that_one() {
     in_time(|| {
-        for options in [patient(), deflated::options(Deflate::new())] {
-            // The raw peers take no extension: compressed and not, only the sending path differs.
-            both_roles(
-                &options,
-                |Pair {
-                     ws,
-                     mut raw,
-                     server,
-                 }| {
-                    let group = Group::new();
-                    group.join(&ws.sender());
+        both_roles(
+            &patient(),
+            |Pair {
+                 ws,
+                 mut raw,
+                 server,
+             }| {
+                let group = Group::new();
+                group.join(&ws.sender());
+                let mut writer = ws.writer(MessageKind::Text).unwrap();
+                writer.push(b"be").unwrap();
+                writer.flush().unwrap();
+                assert_eq!(group.send("one"), 1);
+                assert_eq!(group.send_binary(&pattern(70_000, 1)), 1);
+                assert_eq!(group.send("three"), 1);
+                assert!(ws.buffered_amount() > 70_000);
+                ws.ping(b"passes").unwrap();
+                writer.push(b"gin").unwrap();
+                writer.finish().unwrap();
+                group.send("four");
+                let begin = raw.frame();
+                assert!(!begin.is_final && begin.payload == b"be");
+                raw.frame().is(PING, "passes");
+                assert_eq!(raw.frame().payload, b"gin");
+                raw.frame().is(TEXT, "one");
+                raw.frame().is(BINARY, pattern(70_000, 1));
+                raw.frame().is(TEXT, "three");
+                raw.frame().is(TEXT, "four");
+                drop((ws, raw, server));
+            },
+        );
+    });
+}
+
+#[test]
+fn a_compressed_message_that_is_streamed_and_what_the_group_says_meanwhile_come_out_whole() {
+    in_time(|| {
+        let options = deflated::options(Deflate::new());
+        deflated::both_roles(
+            &options,
+            |Pair {
+                 ws,
+                 mut raw,
+                 server,
+             }| {
+                let mut flate = Flate::new();
+                let group = Group::new();
+                group.join(&ws.sender());
+                let mut expected = Vec::new();
+                for n in 0..5 {
+                    let (own, of_group) = (said(n), said(n + 1));
                     let mut writer = ws.writer(MessageKind::Text).unwrap();
-                    writer.push(b"be").unwrap();
+                    let (start, rest) = own.split_at(own.len() / 2);
+                    writer.push(start.as_bytes()).unwrap();
                     writer.flush().unwrap();
-                    assert_eq!(group.send("one"), 1);
-                    assert_eq!(group.send_binary(&pattern(70_000, 1)), 1);
-                    assert_eq!(group.send("three"), 1);
-                    assert!(ws.buffered_amount() > 70_000);
-                    ws.ping(b"passes").unwrap();
-                    writer.push(b"gin").unwrap();
+                    assert_eq!(group.send(&*of_group), 1);
+                    writer.push(rest.as_bytes()).unwrap();
                     writer.finish().unwrap();
-                    group.send("four");
-                    let begin = raw.frame();
-                    assert!(!begin.is_final && begin.payload == b"be");
-                    raw.frame().is(PING, "passes");
-                    assert_eq!(raw.frame().payload, b"gin");
-                    raw.frame().is(TEXT, "one");
-                    raw.frame().is(BINARY, pattern(70_000, 1));
-                    raw.frame().is(TEXT, "three");
-                    raw.frame().is(TEXT, "four");
-                    drop((ws, raw, server));
-                },
-            );
-        }
+                    // In the context that is left.
+                    ws.send_text(&own).unwrap();
+                    expected.extend([own.clone(), of_group, own]);
+                }
+                for text in expected {
+                    assert!(flate.receive(&mut raw).message == text.as_bytes());
+                }
+                drop((ws, raw, server));
+            },
+        );
+    });
+}
+
+#[test]
+fn what_waits_behind_a_streamed_message_does_not_follow_close() {
+    in_time(|| {
+        both_roles(
+            &patient(),
+            |Pair {
+                 ws,
+                 mut raw,
+                 server,
+             }| {
+                let group = Group::new();
+                group.join(&ws.sender());
+                let mut writer = ws.writer(MessageKind::Text).unwrap();
+                writer.push(b"be").unwrap();
+                writer.flush().unwrap();
+                assert_eq!(group.send("never"), 1);
+                ws.close(1000, "").unwrap();
+                assert!(writer.finish().is_err());
+                let mut ws = ws;
+                let closing = thread::spawn(move || ws.wait_closed());
+                assert_eq!(raw.frame().payload, b"be");
+                assert_eq!(raw.finish().close(), (1000, ""));
+                assert!(closing.join().unwrap().was_clean);
+                drop(server);
+            },
+        );
     });
 }
 

@@ -93,8 +93,11 @@ impl Pending {
             Some(Piece::Shared(frame)) => batch.shared = Some(frame),
             None => std::mem::swap(&mut batch.bytes, &mut self.bytes),
         }
-        if self.before.is_empty() {
+        if self.before.is_empty() && self.before.capacity() > MOST_KEPT {
             self.before = VecDeque::new();
         }
     }
 }
+
+/// Room for more pieces than this is given back when there are none.
+const MOST_KEPT: usize = 16;
