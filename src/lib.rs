@@ -53,6 +53,10 @@
 //! [`Options::deflate`] turns on permessage-deflate (RFC 7692), where the peer speaks it too; [`Deflate`] says
 //! how much it costs. [`PreparedMessage`] compresses once what goes to many.
 //!
+//! # One message to many
+//!
+//! A [`Group`] sends to all connections that have joined it, without waiting for any of them.
+//!
 //! # Closing
 //!
 //! [`close`](Sender::close) starts the closing handshake and never blocks;

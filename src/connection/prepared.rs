@@ -23,6 +23,8 @@ use crate::{
 /// A connection that takes its context over from one message to the next starts anew after a prepared one
 /// that is compressed, because the context of the others was not in it.
 ///
+/// A [`Group`](crate::Group) prepares its messages by itself.
+///
 /// ```
 /// use wstrand::{Message, PreparedMessage, Sender};
 ///

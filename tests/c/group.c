@@ -62,13 +62,13 @@ static void in_one_order(wstrand_connection *const clients[CLIENTS])
     pthread_t threads[THREADS];
     const void *data;
     size_t size;
-    int i, j;
+    int i, j, kind;
 
     for (i = 0; i < THREADS; i++)
         threads[i] = start_thread(speak, NULL);
     for (i = 0; i < CLIENTS; i++)
         for (j = 0; j < THREADS * EACH; j++) {
-            REQUIRE(wstrand_connection_receive(clients[i], PATIENCE_MS, NULL, &data, &size, NULL) == WSTRAND_OK);
+            REQUIRE(wstrand_connection_receive(clients[i], PATIENCE_MS, &kind, &data, &size, NULL) == WSTRAND_OK);
             REQUIRE(size == sizeof(int));
             memcpy(&heard[i][j], data, size);
         }
@@ -84,17 +84,17 @@ static void too_slow(wstrand_connection *const clients[CLIENTS])
     static char bytes[64 * 1024];
     const void *data;
     size_t queued = CLIENTS, size;
-    int i, code = WSTRAND_OK;
+    int i, kind, code = WSTRAND_OK;
 
     for (i = 0; queued == CLIENTS && i < 10000; i++) {
         CHECK_OK(wstrand_group_send_binary(room, bytes, sizeof bytes, &queued, NULL));
-        REQUIRE(wstrand_connection_receive(clients[0], PATIENCE_MS, NULL, &data, &size, NULL) == WSTRAND_OK);
-        REQUIRE(wstrand_connection_receive(clients[1], PATIENCE_MS, NULL, &data, &size, NULL) == WSTRAND_OK);
+        REQUIRE(wstrand_connection_receive(clients[0], PATIENCE_MS, &kind, &data, &size, NULL) == WSTRAND_OK);
+        REQUIRE(wstrand_connection_receive(clients[1], PATIENCE_MS, &kind, &data, &size, NULL) == WSTRAND_OK);
     }
     CHECK_INT(queued, CLIENTS - 1);
     CHECK_INT(wstrand_group_count(room), CLIENTS - 1);
     while (code == WSTRAND_OK)
-        code = wstrand_connection_receive(clients[2], PATIENCE_MS, NULL, &data, &size, NULL);
+        code = wstrand_connection_receive(clients[2], PATIENCE_MS, &kind, &data, &size, NULL);
     CHECK_INT(code, WSTRAND_CLOSED);
     CHECK_INT(wstrand_connection_close_code(clients[2]), WSTRAND_CLOSE_TRY_AGAIN_LATER);
     CHECK(counter_reaches(&left, 1));
