@@ -15,7 +15,7 @@ use std::{
 
 use crate::{
     Message, PreparedMessage, Sender,
-    connection::shared::Shared,
+    connection::{prepared::Framing, shared::Shared},
     net::socket::Wait,
     protocol::{CloseFrame, close::code},
     sync::{Mutex, MutexGuard},
@@ -89,9 +89,15 @@ pub(super) struct Members {
 #[derive(Default)]
 struct List {
     /// By the connection's address, which is its own for as long as it is in here.
-    connections: HashMap<usize, Arc<Shared>>,
+    connections: HashMap<usize, Member>,
     overflow: Overflow,
     dropped: u64,
+}
+
+struct Member {
+    shared: Arc<Shared>,
+    /// Kept here, where it is at hand when a message goes to thousands.
+    framing: Framing,
 }
 
 impl Group {
@@ -116,7 +122,11 @@ impl Group {
             return false;
         }
         state.groups.push(Arc::downgrade(&self.members));
-        list.connections.insert(key(shared), shared.clone());
+        let member = Member {
+            shared: shared.clone(),
+            framing: Framing::of(shared),
+        };
+        list.connections.insert(key(shared), member);
         true
     }
 
@@ -186,11 +196,11 @@ impl Group {
         let mut list = self.members.lock();
         let mut to_write = Vec::with_capacity(list.connections.len());
         let mut dropped = 0;
-        for (key, shared) in &list.connections {
+        for (key, Member { shared, framing }) in &list.connections {
             if Some(*key) == except {
                 continue;
             }
-            match message.enqueue(shared) {
+            match message.enqueue(shared, *framing) {
                 Ok(must_write) => {
                     queued += 1;
                     if must_write {
@@ -240,8 +250,8 @@ impl Members {
 impl Drop for Members {
     fn drop(&mut self) {
         let connections = mem::take(&mut self.lock().connections);
-        for shared in connections.into_values() {
-            self.be_left_by(&shared);
+        for member in connections.into_values() {
+            self.be_left_by(&member.shared);
         }
     }
 }

@@ -222,7 +222,7 @@ impl Shared {
     /// Whether what was just appended may wait for the end of the batch that is being received: this is
     /// the callbacks' thread, and it will come back to the receiver, which flushes before it reads.
     fn is_between_callbacks(&self) -> bool {
-        self.more_is_waiting.load(Ordering::Relaxed) && self.calls_back_here()
+        self.calls_back_here() && self.more_is_waiting.load(Ordering::Relaxed)
     }
 
     /// Waits until `ready` holds, or the connection is not open any more, or the deadline has passed.

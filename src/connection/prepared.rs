@@ -47,9 +47,27 @@ struct Inner {
     frames: Mutex<Vec<Prepared>>,
 }
 
+/// How a connection frames its messages: it does not change.
+#[derive(Clone, Copy)]
+pub(super) enum Framing {
+    /// With masking keys of its own.
+    Apart,
+    /// As all do that compress like that.
+    Shared(Option<Compression>),
+}
+
 struct Prepared {
     compression: Option<Compression>,
     frame: Arc<Vec<u8>>,
+}
+
+impl Framing {
+    pub(super) fn of(shared: &Shared) -> Self {
+        match shared.role {
+            Role::Client => Self::Apart,
+            Role::Server => Self::Shared(shared.opened.compression(shared.role, &shared.options)),
+        }
+    }
 }
 
 impl PreparedMessage {
@@ -69,38 +87,39 @@ impl PreparedMessage {
     }
 
     pub(super) fn send(&self, shared: &Shared, patience: Patience) -> Result<()> {
-        self.with_outgoing(shared, |outgoing| shared.send(outgoing, patience))
+        self.framed(Framing::of(shared), |outgoing| {
+            shared.send(outgoing, patience)
+        })
     }
 
-    /// Puts it into the outbox: see [`Shared::enqueue`].
-    pub(super) fn enqueue(&self, shared: &Shared) -> Result<bool> {
-        self.with_outgoing(shared, |outgoing| shared.enqueue(outgoing))
+    /// Puts it into the outbox of a connection that frames like that: see [`Shared::enqueue`].
+    pub(super) fn enqueue(&self, shared: &Shared, framing: Framing) -> Result<bool> {
+        self.framed(framing, |outgoing| shared.enqueue(outgoing))
     }
 
-    fn with_outgoing<T>(
+    fn framed<T>(
         &self,
-        shared: &Shared,
+        framing: Framing,
         send: impl FnOnce(Outgoing<'_>) -> Result<T>,
     ) -> Result<T> {
         let message = self.as_message();
         let payload = message.as_bytes();
-        if shared.role == Role::Client {
-            let outgoing = Outgoing::Message {
-                opcode: message.kind().opcode(),
-                payload,
-                may_compress: true,
-            };
-            return send(outgoing);
-        }
-        let compression = shared
-            .opened
-            .compression(shared.role, &shared.options)
-            .filter(|compression| payload.len() >= compression.threshold_bytes)
-            .map(|compression| Compression {
-                takes_over: false,
-                threshold_bytes: 0,
-                ..compression
-            });
+        let compression = match framing {
+            Framing::Apart => {
+                return send(Outgoing::Message {
+                    opcode: message.kind().opcode(),
+                    payload,
+                    may_compress: true,
+                });
+            }
+            Framing::Shared(compression) => compression
+                .filter(|compression| payload.len() >= compression.threshold_bytes)
+                .map(|compression| Compression {
+                    takes_over: false,
+                    threshold_bytes: 0,
+                    ..compression
+                }),
+        };
         let frame = self.frame(compression)?;
         send(Outgoing::Prepared {
             frame: &frame,

@@ -80,7 +80,7 @@ pub(super) struct State {
     pub(super) has_flusher: bool,
     /// A message is being streamed: no other message may begin.
     pub(super) is_streaming: bool,
-    /// What groups send meanwhile.
+    /// What groups send meanwhile; empty otherwise.
     pub(super) held: Held,
     /// The groups that the connection is a member of, until it is not open any more.
     pub(super) groups: Vec<Weak<Members>>,
@@ -270,7 +270,10 @@ thread_local! {
 impl State {
     /// Bytes that wait to be handed to the operating system.
     pub(super) fn buffered(&self) -> usize {
-        self.unheld() + self.held.frames.len()
+        match self.is_streaming {
+            true => self.unheld() + self.held.frames.len(),
+            false => self.unheld(),
+        }
     }
 
     /// As [`Self::buffered`], without what waits for the end of a streamed message.
