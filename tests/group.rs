@@ -250,6 +250,93 @@ fn messages_of_several_threads_reach_all_members_in_one_order() {
     });
 }
 
+/// From 32 members on a thread writes: see `Group`.
+const CROWD: usize = 40;
+
+#[test]
+fn a_crowd_gets_everything_in_one_order_too() {
+    in_time(|| {
+        const THREADS: usize = 3;
+        const EACH: usize = 200;
+        let room = Room::new(&patient());
+        let group = Group::new();
+        let (members, peers): (Vec<_>, Vec<_>) = (0..CROWD).map(|_| room.member(&group)).unzip();
+        thread::scope(|scope| {
+            for thread in 0..THREADS {
+                let group = &group;
+                scope.spawn(move || {
+                    for n in 0..EACH {
+                        // Most of them are left to the thread, some are not.
+                        let len = if n % 50 == 0 { 50_000 } else { 10 };
+                        assert_eq!(group.send_binary(&vec![thread as u8; len]), CROWD);
+                    }
+                });
+            }
+            let mut first: Option<Vec<u8>> = None;
+            for mut raw in peers {
+                let order: Vec<_> = (0..THREADS * EACH)
+                    .map(|_| raw.frame().payload[0])
+                    .collect();
+                assert!(first.get_or_insert(order.clone()) == &order);
+            }
+        });
+        assert_eq!(group.len(), CROWD, "nobody was too slow");
+        drop(members);
+    });
+}
+
+#[test]
+fn what_a_crowd_was_sent_before_one_left_still_reaches_that_one() {
+    in_time(|| {
+        let room = Room::new(&patient());
+        let group = Group::new();
+        let (members, mut peers): (Vec<_>, Vec<_>) =
+            (0..CROWD).map(|_| room.member(&group)).unzip();
+        for n in 0..200 {
+            let leaves = members[n % CROWD].sender();
+            group.send_text(&n.to_string());
+            assert!(group.leave(&leaves));
+            // Nobody else will write it.
+            peers[n % CROWD].find(|frame| frame.payload == n.to_string().as_bytes());
+            assert!(group.join(&leaves));
+        }
+        let senders: Vec<_> = members.iter().map(WebSocket::sender).collect();
+        group.send_text("to all");
+        drop(group);
+        for raw in &mut peers {
+            raw.find(|frame| frame.payload == b"to all");
+        }
+        assert!(senders.iter().all(|sender| sender.buffered_amount() == 0));
+    });
+}
+
+#[test]
+fn a_burst_to_a_crowd_closes_only_who_does_not_read() {
+    in_time(|| {
+        let room = Room::new(&bounded());
+        let group = Group::new();
+        let (members, peers): (Vec<_>, Vec<_>) = (0..CROWD).map(|_| room.member(&group)).unzip();
+        let (stuck, _raw_stuck) = room.member(&group);
+        thread::scope(|scope| {
+            for mut raw in peers {
+                scope.spawn(move || {
+                    raw.find(|frame| frame.payload == b"last");
+                    raw
+                });
+            }
+            // Until the one is closed, as fast as the call returns, but never more than any peer has room for.
+            let message = pattern(8_000, 0);
+            while group.contains(&stuck.sender()) {
+                group.send_binary(&message);
+                until("they have read", || {
+                    members.iter().all(|ws| ws.buffered_amount() < BOUND / 2)
+                });
+            }
+            assert_eq!(group.send_text("last"), CROWD);
+        });
+    });
+}
+
 #[test]
 fn who_stays_gets_everything_while_others_join_leave_and_close() {
     in_time(|| {

@@ -25,8 +25,9 @@ pub const WSTRAND_OVERFLOW_DROP: c_int = 2;
 ///
 /// A message is framed once, and compressed once for all members that compress alike; a large one is shared by all
 /// that still have to write it. (A client's connection masks each frame with a key of its own, so there it is framed
-/// anew.) The calling thread writes what each member's socket takes at once. The rest waits, `max_buffered_bytes` for
-/// a member at the most, and is sent in the background. So no member ever holds up a call, nor another member.
+/// anew.) Each member's socket is given what it takes at once, by the calling thread, or by one of the group's where there
+/// are many members. The rest waits, `max_buffered_bytes` for a member at the most, and is sent in the background. So no
+/// member ever holds up a call, nor another member.
 ///
 /// All members get the messages of a group in the same order, however many threads send.
 pub struct wstrand_group {

@@ -1,8 +1,8 @@
 //! Connections that are sent the same messages.
 //!
 //! A message is put into every member's outbox under the group's lock, so that all members get the messages in one
-//! order, and written when the lock is free again. A thread that sends meanwhile finds some of its messages written
-//! by the first: they go out together.
+//! order, and written when the lock is free again: by the thread that sends, or for many members by a thread that lives
+//! for as long as there is something to write. What is sent meanwhile goes out together.
 //!
 //! Locks are taken in one order: the group's, then a connection's. So what takes a connection out of its groups
 //! runs when its own lock is free.
@@ -18,7 +18,7 @@ use crate::{
     connection::{prepared::Framing, shared::Shared},
     net::socket::Wait,
     protocol::{CloseFrame, close::code},
-    sync::{Mutex, MutexGuard},
+    sync::{Mutex, MutexGuard, spawn},
 };
 
 /// Connections that are sent the same messages: a room, a channel, the subscribers of a topic.
@@ -34,10 +34,11 @@ use crate::{
 ///
 /// A message is framed once, and compressed once for all members that compress alike, as a [`PreparedMessage`] is; one of
 /// 32 KiB or more is not even copied, but shared by all that still have to write it. (A client's connection masks every
-/// frame with a key of its own, so there it is framed anew.) The calling thread writes what each member's socket takes at
-/// once. What it does not take waits, for up to `max_buffered_bytes` a member, and is sent in the background, together with
-/// what is queued behind it, also where nobody receives on that connection; if the socket takes nothing for `send_timeout`, the
-/// connection fails. Both are set by [`Options`](crate::Options) of the member's own.
+/// frame with a key of its own, so there it is framed anew.) Each member's socket is given what it takes at once, by the
+/// calling thread, or for 32 members or more and short messages by a thread of the group's, which gathers what is sent
+/// meanwhile. What a socket does not take waits, for up to `max_buffered_bytes` a member, and is sent in the background,
+/// together with what is queued behind it, also where nobody receives on that connection; if the socket takes nothing for
+/// `send_timeout`, the connection fails. Both are set by [`Options`](crate::Options) of the member's own.
 ///
 /// All members get the messages of a group in the same order, however many threads send. Towards what is sent on a
 /// connection by itself the order is that of the calls. A message that is sent while another is being streamed on a
@@ -86,18 +87,38 @@ pub(super) struct Members {
     list: Mutex<List>,
 }
 
-#[derive(Default)]
 struct List {
     /// By the connection's address, which is its own for as long as it is in here.
     connections: HashMap<usize, Member>,
     overflow: Overflow,
     dropped: u64,
+    /// A thread writes what is unwritten, and looks again before it ends.
+    has_writer: bool,
+    /// What was enqueued since somebody last began to write, for a member at the most.
+    unwritten_bytes: usize,
+    /// So much of it may be left to the writer.
+    most_unwritten: usize,
 }
 
 struct Member {
     shared: Arc<Shared>,
     /// Kept here, where it is at hand when a message goes to thousands.
     framing: Framing,
+    /// Something was put into its outbox that nobody but the group is sure to write.
+    is_unwritten: bool,
+}
+
+impl Default for List {
+    fn default() -> Self {
+        Self {
+            connections: HashMap::new(),
+            overflow: Overflow::default(),
+            dropped: 0,
+            has_writer: false,
+            unwritten_bytes: 0,
+            most_unwritten: MOST_UNWRITTEN,
+        }
+    }
 }
 
 impl Group {
@@ -125,7 +146,11 @@ impl Group {
         let member = Member {
             shared: shared.clone(),
             framing: Framing::of(shared),
+            is_unwritten: false,
         };
+        // A small part of the smallest bound, so that it still says who is slow.
+        let most = shared.options.max_buffered_bytes / 4;
+        list.most_unwritten = list.most_unwritten.min(most);
         list.connections.insert(key(shared), member);
         true
     }
@@ -135,11 +160,16 @@ impl Group {
     pub fn leave(&self, sender: &Sender) -> bool {
         let shared = sender.shared();
         let mut list = self.members.lock();
-        let was_member = list.connections.remove(&key(shared)).is_some();
-        if was_member {
-            self.members.be_left_by(shared);
+        let Some(member) = list.connections.remove(&key(shared)) else {
+            return false;
+        };
+        self.members.be_left_by(shared);
+        drop(list);
+        if member.is_unwritten {
+            // An error is kept by the connection.
+            let _ = shared.flush(Wait::Never);
         }
-        was_member
+        true
     }
 
     /// Whether the connection is in the group.
@@ -189,34 +219,44 @@ impl Group {
     }
 
     fn send_message(&self, except: Option<&Sender>, message: Message<'_>) -> usize {
+        let len = message.as_bytes().len();
         let message = PreparedMessage::new(message);
         let except = except.map(|sender| key(sender.shared()));
-        let mut queued = 0;
-        let mut slow = Vec::new();
         let mut list = self.members.lock();
-        let mut to_write = Vec::with_capacity(list.connections.len());
+        if list.unwritten_bytes.saturating_add(len) > list.most_unwritten {
+            // Nobody is too slow before its socket has been asked.
+            list = self.members.write(list);
+        }
+        let mut queued = 0;
+        let mut unwritten = 0;
         let mut dropped = 0;
-        for (key, Member { shared, framing }) in &list.connections {
+        let mut slow = Vec::new();
+        let overflow = list.overflow;
+        for (key, member) in &mut list.connections {
             if Some(*key) == except {
                 continue;
             }
-            match message.enqueue(shared, *framing) {
+            let shared = &member.shared;
+            match message.enqueue(shared, member.framing) {
                 Ok(must_write) => {
                     queued += 1;
-                    if must_write {
-                        to_write.push(shared.clone());
-                    }
+                    member.is_unwritten |= must_write;
+                    unwritten += usize::from(member.is_unwritten);
                 }
                 Err(_) if shared.lock().check_open().is_err() => {} // it is about to leave
-                Err(_) if list.overflow == Overflow::Drop => dropped += 1,
+                Err(_) if overflow == Overflow::Drop => dropped += 1,
                 Err(_) => slow.push(shared.clone()),
             }
         }
         list.dropped += dropped;
-        drop(list);
-        for shared in to_write {
-            // An error is kept by the connection.
-            let _ = shared.flush(Wait::Never);
+        list.unwritten_bytes = list.unwritten_bytes.saturating_add(len);
+        let may_wait = list.unwritten_bytes <= list.most_unwritten;
+        if unwritten >= CROWD && may_wait {
+            self.members.leave_to_writer(list);
+        } else if unwritten > 0 {
+            drop(self.members.write(list));
+        } else {
+            drop(list);
         }
         for shared in slow {
             shared.start_close(CloseFrame::new(code::TRY_AGAIN_LATER, "too slow"));
@@ -238,12 +278,57 @@ impl Members {
         self.list.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Writes what is unwritten, as far as the sockets take it at once; without the lock, which is returned anew.
+    fn write<'a>(&'a self, mut list: MutexGuard<'a, List>) -> MutexGuard<'a, List> {
+        let due = list.take_unwritten();
+        drop(list);
+        for shared in due {
+            // An error is kept by the connection.
+            let _ = shared.flush(Wait::Never);
+        }
+        self.lock()
+    }
+
+    /// Has a thread write what is unwritten.
+    fn leave_to_writer(self: &Arc<Self>, mut list: MutexGuard<'_, List>) {
+        if mem::replace(&mut list.has_writer, true) {
+            return;
+        }
+        drop(list);
+        let members = self.clone();
+        let spawned = spawn("wstrand-group", Some(WRITER_STACK), move || {
+            members.run_writer();
+        });
+        if spawned.is_err() {
+            self.run_writer(); // there are no more threads
+        }
+    }
+
+    fn run_writer(&self) {
+        let mut list = self.lock();
+        while list.connections.values().any(|member| member.is_unwritten) {
+            list = self.write(list);
+        }
+        list.has_writer = false;
+    }
+
     /// Has the connection forget the group.
     fn be_left_by(&self, shared: &Shared) {
         let mut state = shared.lock();
         state
             .groups
             .retain(|group| !std::ptr::eq(group.as_ptr(), self));
+    }
+}
+
+impl List {
+    fn take_unwritten(&mut self) -> Vec<Arc<Shared>> {
+        self.unwritten_bytes = 0;
+        let members = self.connections.values_mut();
+        let unwritten = members.filter_map(|member| {
+            mem::take(&mut member.is_unwritten).then(|| member.shared.clone())
+        });
+        unwritten.collect()
     }
 }
 
@@ -270,3 +355,17 @@ impl Shared {
 fn key(shared: &Shared) -> usize {
     std::ptr::from_ref(shared).addr()
 }
+
+/// From so many members on that are to be written to, a thread does it: so many system calls take longer than starting
+/// one. What is sent while they last goes out in the next turn, one system call a member for all of it.
+#[cfg(not(all(test, shuttle)))]
+const CROWD: usize = 32;
+#[cfg(all(test, shuttle))]
+const CROWD: usize = 2;
+
+/// More than this for a member is not left to that thread, but written by who sends: who sends more than can be written
+/// must be held up by it.
+const MOST_UNWRITTEN: usize = 16 * 1024;
+
+/// It only writes.
+const WRITER_STACK: usize = 128 * 1024;
