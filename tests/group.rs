@@ -199,7 +199,7 @@ fn messages_of_several_threads_reach_all_members_in_one_order() {
     in_time(|| {
         const THREADS: usize = 4;
         const EACH: usize = 300;
-        let room = Room::new(&patient());
+        let room = Room::new(&roomy());
         let group = Group::new();
         let (members, peers): (Vec<_>, Vec<_>) = (0..12).map(|_| room.member(&group)).unzip();
         let orders: Vec<Vec<Vec<u8>>> = thread::scope(|scope| {
@@ -258,7 +258,7 @@ fn a_crowd_gets_everything_in_one_order_too() {
     in_time(|| {
         const THREADS: usize = 3;
         const EACH: usize = 200;
-        let room = Room::new(&patient());
+        let room = Room::new(&roomy());
         let group = Group::new();
         let (members, peers): (Vec<_>, Vec<_>) = (0..CROWD).map(|_| room.member(&group)).unzip();
         thread::scope(|scope| {
@@ -416,13 +416,13 @@ fn members_of_every_kind_get_the_same_whole_and_in_order() {
         let (mut members, mut peers, mut servers) = (Vec::new(), Vec::new(), Vec::new());
         for (is_client, deflate, is_secure) in kinds {
             let (server, connections) = hand_out(|server| {
-                server.options(patient().deflate(deflate));
+                server.options(roomy().deflate(deflate));
                 if is_secure {
                     server.tls(&good().identity()).expect("a good certificate");
                 }
             });
             let mut client = Client::new();
-            client.options(patient().deflate(deflate));
+            client.options(roomy().deflate(deflate));
             client.tls(authority().trusted());
             let tcp = TcpStream::connect(server.addr()).expect("it listens");
             let scheme = if is_secure { "wss" } else { "ws" };
@@ -465,10 +465,17 @@ fn members_of_every_kind_get_the_same_whole_and_in_order() {
     });
 }
 
+/// Options under which nobody is too slow while a test runs.
+fn roomy() -> Options {
+    let mut options = roomy();
+    options.max_buffered_bytes(256 << 20);
+    options
+}
+
 const BOUND: usize = 256 * 1024;
 
 fn bounded() -> Options {
-    let mut options = patient();
+    let mut options = roomy();
     options.max_buffered_bytes(BOUND);
     options
 }
@@ -717,7 +724,7 @@ fn what_waits_behind_a_streamed_message_is_bounded_and_does_not_hold_that_one_up
 fn a_large_message_of_a_member_s_own_goes_behind_what_the_group_sent_before() {
     in_time(|| {
         both_roles(
-            &patient(),
+            &roomy(),
             |Pair {
                  ws,
                  mut raw,
@@ -876,7 +883,7 @@ fn a_client_joins_as_a_server_s_connection_does() {
 fn python_websockets_hears_what_the_group_says() {
     in_time(|| {
         const MESSAGES: usize = 300;
-        let mut options = patient();
+        let mut options = roomy();
         options.deflate(Some(Deflate::new()));
         let (server, connections) = hand_out(|server| {
             server.options(&options);
