@@ -467,7 +467,7 @@ fn members_of_every_kind_get_the_same_whole_and_in_order() {
 
 /// Options under which nobody is too slow while a test runs.
 fn roomy() -> Options {
-    let mut options = roomy();
+    let mut options = patient();
     options.max_buffered_bytes(256 << 20);
     options
 }
@@ -475,7 +475,7 @@ fn roomy() -> Options {
 const BOUND: usize = 256 * 1024;
 
 fn bounded() -> Options {
-    let mut options = roomy();
+    let mut options = patient();
     options.max_buffered_bytes(BOUND);
     options
 }
