@@ -22,7 +22,7 @@ class Cell:
     lead: float | None = None
     calls: float | None = None
     quick: bool = True
-    needs: str = ""  # what the server must be able to do: "tls" or "deflate"
+    needs: str = ""  # what the server must be able to do: "tls", "deflate", "group", or a group with a "stuck" member
 
 
 LOADS = [
@@ -41,6 +41,10 @@ LOADS = [
     Cell("deflate-256", "deflate, 256 B of JSON, 8 in flight", "-c 1 -s 256 -d 8 --kind json --deflate", needs="deflate", quick=False),
     Cell("deflate-4k", "deflate, 4 KiB of JSON, 8 in flight", "-c 1 -s 4k -d 8 --kind json --deflate", needs="deflate"),
     Cell("deflate-64k", "deflate, 64 KiB of JSON, 2 in flight", "-c 1 -s 64k -d 2 --kind json --deflate", needs="deflate", quick=False),
+    # A message is one that arrives: each that is sent arrives on all connections.
+    Cell("group-1000", "1,000 connections get what one says, 20 B", "-c 1000 -s 20 --group -d 4 -w 1 -t 2", needs="group", lead=1),
+    Cell("group-100", "100 connections get what one says, 16 KiB", "-c 100 -s 16k --group -d 1 -w 1 -t 2", needs="group"),
+    Cell("group-100-stuck", "the same, and one that never reads", "-c 101 -s 16k --group --stuck 1 -d 1 -w 1 -t 2", needs="stuck"),
 ]
 
 IDLE = [
@@ -96,6 +100,7 @@ class Server:
 TLS = ["--tls", BUILT / "cert.pem", BUILT / "key.pem"]
 DEFLATE = ["--deflate"]
 BOTH = {"tls": TLS, "deflate": DEFLATE}
+GROUP = {"group": ["--group"], "stuck": ["--group"]}
 PEERS = TOP / "benches/peers"
 
 FLOOR = "floor, threads"
@@ -103,9 +108,9 @@ FLOOR = "floor, threads"
 SERVERS = [
     Server(FLOOR, [BUILT / "floor", "threads"], quick=True),
     Server("floor, epoll", [BUILT / "floor", "epoll"]),
-    Server("wstrand", [EXAMPLES / "echo_server"], BOTH, ours=True, quick=True),
+    Server("wstrand", [EXAMPLES / "echo_server"], {**BOTH, **GROUP}, ours=True, quick=True),
     Server("wstrand, C", [BUILT / "echo_server_c"], BOTH, ours=True, quick=True),
-    Server("tungstenite", [BUILT / "rust/release/tungstenite_server"], {"tls": TLS[1:]}, quick=True),
+    Server("tungstenite", [BUILT / "rust/release/tungstenite_server"], {"tls": TLS[1:], "group": ["group"]}, quick=True),
     Server("Beast", [BUILT / "beast_server"], BOTH),
     Server("fastwebsockets", [BUILT / "rust/release/fastwebsockets_server"]),
     Server(

@@ -173,7 +173,7 @@ def as_built(server):
     if not server.ours:
         return server
     probe = subprocess.run([*map(str, server.command), "--help"], capture_output=True, text=True, timeout=10)
-    known = {what: options for what, options in server.can.items() if f"--{what}" in probe.stdout + probe.stderr}
+    known = {what: options for what, options in server.can.items() if options[0] in probe.stdout + probe.stderr}
     return dataclasses.replace(server, can=known)
 
 

@@ -1,6 +1,6 @@
-//! An echo server: sends every message back.
+//! An echo server: sends every message back; with `--group` to everybody who is connected.
 //!
-//!     echo_server [--deflate] [--subprotocol P]... [--tls CERT.pem KEY.pem] ADDR
+//!     echo_server [--deflate] [--group] [--subprotocol P]... [--tls CERT.pem KEY.pem] ADDR
 //!
 //! ADDR is HOST:PORT, or a bare port on 127.0.0.1. A browser that opens http://ADDR/ gets a page to try it
 //! with. The text message `/close CODE REASON` makes the server close the connection like that.
@@ -8,7 +8,10 @@
 use std::{env, error::Error, fs, process::ExitCode, thread, time::Duration};
 
 use signal_hook::{consts::TERM_SIGNALS, iterator::Signals};
-use wstrand::{Answer, Deflate, Identity, Message, Options, Request, Response, Sender, Server};
+use wstrand::{
+    Answer, Deflate, Group, Handler, Identity, Message, Options, Overflow, Request, Response,
+    Sender, Server,
+};
 
 fn main() -> ExitCode {
     match run() {
@@ -24,6 +27,7 @@ fn run() -> Result<(), Box<dyn Error>> {
     let mut options = Options::new();
     let mut subprotocols = Vec::new();
     let mut identity = None;
+    let mut everybody = None;
     let mut addr = None;
     let mut args = env::args().skip(1);
     while let Some(arg) = args.next() {
@@ -31,6 +35,7 @@ fn run() -> Result<(), Box<dyn Error>> {
             "--deflate" => {
                 options.deflate(Some(Deflate::new()));
             }
+            "--group" => everybody = Some(Group::new()),
             "--subprotocol" => subprotocols.push(args.next().ok_or("--subprotocol needs a name")?),
             "--tls" => {
                 let (cert, key) = args
@@ -71,10 +76,29 @@ fn run() -> Result<(), Box<dyn Error>> {
     if let Some(addr) = server.local_addr() {
         println!("listening on {scheme}://{addr}/");
     }
-    server.run(|ws| {
-        ws.run(echo);
+    if let Some(everybody) = &everybody {
+        everybody.overflow(Overflow::Drop);
+    }
+    server.run(move |ws| {
+        match &everybody {
+            Some(everybody) => ws.run(Announcer(everybody.clone())),
+            None => ws.run(echo),
+        };
     })?;
     Ok(())
+}
+
+/// Has everybody hear what one says.
+struct Announcer(Group);
+
+impl Handler for Announcer {
+    fn on_open(&mut self, sender: &Sender) {
+        self.0.join(sender);
+    }
+
+    fn on_message(&mut self, _: &Sender, message: Message<'_>) {
+        self.0.send(message);
+    }
 }
 
 fn echo(sender: &Sender, message: Message<'_>) {
@@ -103,5 +127,5 @@ fn page(request: &Request) -> Answer {
 /// The system's limits come first: descriptors, and threads.
 const MAX_CONNECTIONS: usize = 16_384;
 
-const USAGE: &str =
-    "usage: echo_server [--deflate] [--subprotocol P]... [--tls CERT.pem KEY.pem] ADDR";
+const USAGE: &str = "usage: echo_server [--deflate] [--group] [--subprotocol P]... \
+                     [--tls CERT.pem KEY.pem] ADDR";

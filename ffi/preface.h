@@ -68,6 +68,7 @@
  *                         wstrand_connection_retain            and each retain           or dispatches
  *     wstrand_writer      wstrand_connection_begin_message     wstrand_writer_free       one at a time
  *     wstrand_prepared    wstrand_prepared_new                 wstrand_prepared_free     any, at once
+ *     wstrand_group       wstrand_group_new                    wstrand_group_free        any, at once
  *     wstrand_server      wstrand_server_new*                  wstrand_server_free       any, at once
  *     wstrand_error       a failed call, through `error`       wstrand_error_free        any, at once
  *                         (lent to on_error),
@@ -107,5 +108,5 @@
  * What is where, in the order of this file: constants, types of handles and callbacks; then the functions of
  * versions and codes, wstrand_error, wstrand_options (all ends; compression; dialling; TLS), wstrand_cancel,
  * wstrand_handler, connecting, sending, receiving, dispatching, closing, what a wstrand_connection knows,
- * wstrand_writer, wstrand_prepared, wstrand_server, wstrand_request, wstrand_response, the log.
+ * wstrand_writer, wstrand_prepared, wstrand_group, wstrand_server, wstrand_request, wstrand_response, the log.
  */

@@ -68,6 +68,7 @@
  *                         wstrand_connection_retain            and each retain           or dispatches
  *     wstrand_writer      wstrand_connection_begin_message     wstrand_writer_free       one at a time
  *     wstrand_prepared    wstrand_prepared_new                 wstrand_prepared_free     any, at once
+ *     wstrand_group       wstrand_group_new                    wstrand_group_free        any, at once
  *     wstrand_server      wstrand_server_new*                  wstrand_server_free       any, at once
  *     wstrand_error       a failed call, through `error`       wstrand_error_free        any, at once
  *                         (lent to on_error),
@@ -107,7 +108,7 @@
  * What is where, in the order of this file: constants, types of handles and callbacks; then the functions of
  * versions and codes, wstrand_error, wstrand_options (all ends; compression; dialling; TLS), wstrand_cancel,
  * wstrand_handler, connecting, sending, receiving, dispatching, closing, what a wstrand_connection knows,
- * wstrand_writer, wstrand_prepared, wstrand_server, wstrand_request, wstrand_response, the log.
+ * wstrand_writer, wstrand_prepared, wstrand_group, wstrand_server, wstrand_request, wstrand_response, the log.
  */
 
 #ifndef WSTRAND_H
@@ -354,6 +355,16 @@
 #define WSTRAND_ENDED 3
 
 /**
+ * A member of a group that does not keep up is closed with code 1013, "too slow", and leaves.
+ */
+#define WSTRAND_OVERFLOW_CLOSE 1
+
+/**
+ * A member of a group that does not keep up misses messages, without being told.
+ */
+#define WSTRAND_OVERFLOW_DROP 2
+
+/**
  * No logging.
  */
 #define WSTRAND_LOG_OFF 0
@@ -411,6 +422,22 @@ typedef struct wstrand_connection wstrand_connection;
  * number of threads may look at it.
  */
 typedef struct wstrand_error wstrand_error;
+
+/**
+ * Connections that are sent the same messages: a room, a channel, the subscribers of a topic.
+ *
+ * Made by `wstrand_group_new`, freed by `wstrand_group_free`. A connection is in any number of groups at once. It leaves
+ * by `wstrand_group_leave`, or by itself as soon as nothing can be sent on it any more: when either side has sent
+ * Close, it has failed, or the program has freed it. The group keeps no connection open.
+ *
+ * A message is framed once, and compressed once for all members that compress alike; a large one is shared by all
+ * that still have to write it. (A client's connection masks each frame with a key of its own, so there it is framed
+ * anew.) The calling thread writes what each member's socket takes at once. The rest waits, `max_buffered_bytes` for
+ * a member at the most, and is sent in the background. So no member ever holds up a call, nor another member.
+ *
+ * All members get the messages of a group in the same order, however many threads send.
+ */
+typedef struct wstrand_group wstrand_group;
 
 /**
  * The functions that are called back, and the pointer that they get.
@@ -2052,6 +2079,164 @@ int wstrand_connection_try_send_prepared(wstrand_connection *connection,
  * Threads: any, the last to use it.
  */
 void wstrand_prepared_free(wstrand_prepared *prepared);
+
+/**
+ * Makes an empty group.
+ *
+ * Threads: any.
+ *
+ * @return The group, which the caller frees; NULL in a forked child.
+ */
+WSTRAND_NODISCARD wstrand_group *wstrand_group_new(void);
+
+/**
+ * Frees a group. NULL is fine. Its connections stay open, and what was sent goes out all the same.
+ *
+ * Threads: any, the last to use it.
+ */
+void wstrand_group_free(wstrand_group *group);
+
+/**
+ * Sets what becomes of a member for which more than `max_buffered_bytes` would be waiting, from now on.
+ *
+ * WSTRAND_OVERFLOW_CLOSE, the default: a member gets all messages or learns that it does not, and what waits for it is
+ * freed, after its close timeout at the latest. WSTRAND_OVERFLOW_DROP is for messages that the next one supersedes:
+ * `wstrand_group_dropped` counts those that were missed.
+ *
+ * Threads: any.
+ *
+ * @param policy WSTRAND_OVERFLOW_CLOSE or WSTRAND_OVERFLOW_DROP.
+ * @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT if it is neither, or for NULL.
+ */
+int wstrand_group_set_overflow(wstrand_group *group,
+                               int policy);
+
+/**
+ * Adds a connection: it gets the messages that are sent from now on.
+ *
+ * Does not block.
+ *
+ * Threads: any, also several at once.
+ *
+ * @return Whether it was added; false if it is in the group already or no longer open, and for NULL.
+ */
+bool wstrand_group_join(wstrand_group *group,
+                        wstrand_connection *connection);
+
+/**
+ * Removes a connection. What was sent to it before still goes out.
+ *
+ * Does not block.
+ *
+ * Threads: any, also several at once.
+ *
+ * @return Whether it was removed; false if it was not in the group, as after it was closed, and for NULL.
+ */
+bool wstrand_group_leave(wstrand_group *group,
+                         wstrand_connection *connection);
+
+/**
+ * Tells whether a connection is in the group.
+ *
+ * Threads: any.
+ *
+ * @return Whether it is; false for NULL.
+ */
+bool wstrand_group_contains(const wstrand_group *group, const wstrand_connection *connection);
+
+/**
+ * Tells how many connections are in the group.
+ *
+ * Threads: any.
+ *
+ * @return Their number; 0 for NULL.
+ */
+size_t wstrand_group_count(const wstrand_group *group);
+
+/**
+ * Tells how many messages members have missed under WSTRAND_OVERFLOW_DROP, each counted for each of them.
+ *
+ * Threads: any.
+ *
+ * @return Their number; 0 for NULL.
+ */
+uint64_t wstrand_group_dropped(const wstrand_group *group);
+
+/**
+ * Sends a text message to all members. Never blocks on one of them: see `wstrand_group`.
+ *
+ * Inside a callback, where more received messages wait to be handed out, the message goes out to the connection
+ * whose callback it is together with the replies to those.
+ *
+ * Threads: any, also several at once.
+ *
+ * @param text UTF-8, which needs no NUL at its end. NULL if `size` is 0. It is not needed after the call.
+ * @param size In bytes.
+ * @param queued For how many members it was written or queued. May be NULL.
+ * @param error Where the reason of a failure goes; NULL on success. May be NULL.
+ * @return WSTRAND_OK, also where nobody is in the group or one of them does not keep up; WSTRAND_INVALID_ARGUMENT if
+ * it is not UTF-8, or for NULL.
+ */
+int wstrand_group_send_text(wstrand_group *group,
+                            const char *text,
+                            size_t size,
+                            size_t *queued,
+                            wstrand_error **error);
+
+/**
+ * Sends a binary message to all members. As `wstrand_group_send_text`.
+ *
+ * Threads: any, also several at once.
+ *
+ * @param data NULL if `size` is 0. It is not needed after the call.
+ * @param size In bytes.
+ * @param queued For how many members it was written or queued. May be NULL.
+ * @param error Where the reason of a failure goes; NULL on success. May be NULL.
+ * @return As `wstrand_group_send_text`.
+ */
+int wstrand_group_send_binary(wstrand_group *group,
+                              const void *data,
+                              size_t size,
+                              size_t *queued,
+                              wstrand_error **error);
+
+/**
+ * Sends a text message to all members but one: the one that it came from, usually. As `wstrand_group_send_text`.
+ *
+ * Threads: any, also several at once.
+ *
+ * @param except It need not be a member.
+ * @param text UTF-8, which needs no NUL at its end. NULL if `size` is 0. It is not needed after the call.
+ * @param size In bytes.
+ * @param queued For how many members it was written or queued. May be NULL.
+ * @param error Where the reason of a failure goes; NULL on success. May be NULL.
+ * @return As `wstrand_group_send_text`.
+ */
+int wstrand_group_send_text_except(wstrand_group *group,
+                                   const wstrand_connection *except,
+                                   const char *text,
+                                   size_t size,
+                                   size_t *queued,
+                                   wstrand_error **error);
+
+/**
+ * Sends a binary message to all members but one. As `wstrand_group_send_text_except`.
+ *
+ * Threads: any, also several at once.
+ *
+ * @param except It need not be a member.
+ * @param data NULL if `size` is 0. It is not needed after the call.
+ * @param size In bytes.
+ * @param queued For how many members it was written or queued. May be NULL.
+ * @param error Where the reason of a failure goes; NULL on success. May be NULL.
+ * @return As `wstrand_group_send_text`.
+ */
+int wstrand_group_send_binary_except(wstrand_group *group,
+                                     const wstrand_connection *except,
+                                     const void *data,
+                                     size_t size,
+                                     size_t *queued,
+                                     wstrand_error **error);
 
 /**
  * Makes a server and binds its address: clients can connect from now on, and wait until it is started.

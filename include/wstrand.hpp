@@ -1377,6 +1377,136 @@ private:
     std::shared_ptr<detail::state> state_;
 };
 
+/** What becomes of a member of a group that does not keep up. */
+enum class overflow {
+    close = WSTRAND_OVERFLOW_CLOSE,
+    drop = WSTRAND_OVERFLOW_DROP,
+};
+
+/**
+ * Connections that are sent the same messages; see wstrand_group.
+ *
+ * Any number of threads use a group at once. No call blocks on a member. A connection leaves by itself when it closes;
+ * a group that is destroyed closes none.
+ */
+class group {
+public:
+    group() noexcept : handle_(wstrand_group_new()) {}
+
+    /** Sets what becomes of a member for which more than max_buffered_bytes would be waiting: it is closed with code
+        1013 unless this says otherwise. */
+    void set_overflow(overflow policy, error &failure) noexcept
+    {
+        failure = error(wstrand_group_set_overflow(get(), static_cast<int>(policy)));
+    }
+
+    /** Adds a connection: false if it is in the group already, or no longer open. */
+    bool join(const connection_ref &member) noexcept { return wstrand_group_join(get(), member.get()); }
+
+    /** Removes a connection: false if it was not in the group, as after it was closed. */
+    bool leave(const connection_ref &member) noexcept { return wstrand_group_leave(get(), member.get()); }
+
+    /** Tells whether a connection is in the group. */
+    bool contains(const connection_ref &member) const noexcept
+    {
+        return wstrand_group_contains(get(), member.get());
+    }
+
+    /** Tells how many connections are in the group. */
+    std::size_t size() const noexcept { return wstrand_group_count(get()); }
+
+    /** Tells whether no connection is in the group. */
+    bool empty() const noexcept { return size() == 0; }
+
+    /** Tells how many messages members have missed under `overflow::drop`. */
+    std::uint64_t dropped() const noexcept { return wstrand_group_dropped(get()); }
+
+    /** Sends a text message to all; returns for how many members it was written or queued. */
+    std::size_t send(std::string_view text, error &failure) noexcept
+    {
+        return counted(failure, [&](std::size_t *queued, wstrand_error **details) {
+            return wstrand_group_send_text(get(), text.data(), text.size(), queued, details);
+        });
+    }
+
+    /** Sends a binary message to all: `send_binary(container)` or `send_binary({data, size})`. As `send`. */
+    std::size_t send_binary(byte_view bytes, error &failure) noexcept
+    {
+        return counted(failure, [&](std::size_t *queued, wstrand_error **details) {
+            return wstrand_group_send_binary(get(), bytes.data(), bytes.size(), queued, details);
+        });
+    }
+
+    /** Sends what was received, as the kind that it is. As `send`. */
+    std::size_t send(const message &copied, error &failure) noexcept
+    {
+        return copied.is_text() ? send(copied.text(), failure) : send_binary(copied, failure);
+    }
+
+    /** Sends a text message to all but one, which need not be a member. As `send`. */
+    std::size_t send_except(const connection_ref &except, std::string_view text, error &failure) noexcept
+    {
+        return counted(failure, [&](std::size_t *queued, wstrand_error **details) {
+            return wstrand_group_send_text_except(get(), except.get(), text.data(), text.size(), queued, details);
+        });
+    }
+    std::size_t send_binary_except(const connection_ref &except, byte_view bytes, error &failure) noexcept
+    {
+        return counted(failure, [&](std::size_t *queued, wstrand_error **details) {
+            return wstrand_group_send_binary_except(get(), except.get(), bytes.data(), bytes.size(), queued, details);
+        });
+    }
+    std::size_t send_except(const connection_ref &except, const message &copied, error &failure) noexcept
+    {
+        return copied.is_text() ? send_except(except, copied.text(), failure)
+                                : send_binary_except(except, copied, failure);
+    }
+
+#if WSTRAND_EXCEPTIONS
+    void set_overflow(overflow policy)
+    {
+        detail::throwing([&](error &failure) { set_overflow(policy, failure); });
+    }
+    std::size_t send(std::string_view text)
+    {
+        return detail::throwing([&](error &failure) { return send(text, failure); });
+    }
+    std::size_t send_binary(byte_view bytes)
+    {
+        return detail::throwing([&](error &failure) { return send_binary(bytes, failure); });
+    }
+    std::size_t send(const message &copied)
+    {
+        return detail::throwing([&](error &failure) { return send(copied, failure); });
+    }
+    std::size_t send_except(const connection_ref &except, std::string_view text)
+    {
+        return detail::throwing([&](error &failure) { return send_except(except, text, failure); });
+    }
+    std::size_t send_binary_except(const connection_ref &except, byte_view bytes)
+    {
+        return detail::throwing([&](error &failure) { return send_binary_except(except, bytes, failure); });
+    }
+    std::size_t send_except(const connection_ref &except, const message &copied)
+    {
+        return detail::throwing([&](error &failure) { return send_except(except, copied, failure); });
+    }
+#endif
+
+    wstrand_group *get() const noexcept { return handle_.get(); }
+
+private:
+    template <typename Call>
+    static std::size_t counted(error &failure, Call call) noexcept
+    {
+        std::size_t queued = 0;
+        detail::succeeds(failure, [&](wstrand_error **details) { return call(&queued, details); });
+        return queued;
+    }
+
+    detail::owned<wstrand_group, wstrand_group_free> handle_;
+};
+
 inline connection connection_ref::share() const noexcept
 {
     return connection(wstrand_connection_retain(handle_));

@@ -53,6 +53,10 @@
 //! [`Options::deflate`] turns on permessage-deflate (RFC 7692), where the peer speaks it too; [`Deflate`] says
 //! how much it costs. [`PreparedMessage`] compresses once what goes to many.
 //!
+//! # One message to many
+//!
+//! A [`Group`] sends to all connections that have joined it, without waiting for any of them.
+//!
 //! # Closing
 //!
 //! [`close`](Sender::close) starts the closing handshake and never blocks;
@@ -100,8 +104,8 @@ pub use http;
 
 pub use client::{Client, connect};
 pub use connection::{
-    Event, Handler, MessageWriter, Messages, PreparedMessage, ReadyState, Receiver, Sender,
-    WebSocket,
+    Event, Group, Handler, MessageWriter, Messages, Overflow, PreparedMessage, ReadyState,
+    Receiver, Sender, WebSocket,
 };
 pub use error::{
     CloseInfo, Error, HandshakeError, HeaderProblem, Misuse, Phase, ProxyError, Refusal, Result,

@@ -20,7 +20,9 @@ use std::time::Duration;
 
 use raw::{BINARY, Raw, alone, in_time};
 use scratch::Scratch;
-use wstrand::{Handler, Message, Sender, Server, ServerHandle, WebSocket};
+use wstrand::{
+    Deflate, Group, Handler, Message, Options, Overflow, Sender, Server, ServerHandle, WebSocket,
+};
 
 /// The system's allocator, which also counts: for each thread by itself, so that no other test is in the figures.
 struct Counting;
@@ -365,4 +367,180 @@ fn turns_that_end_inside_a_message(size: usize, in_flight: usize) -> impl Fn(Soc
 #[test]
 fn messages_of_1_kib_cost_few_reads_and_writes_also_where_reads_end_inside_them() {
     costs_at_most(0.3, 16, 200, turns_that_end_inside_a_message(1024, 16));
+}
+
+/// A group of a server's connections, and their raw clients.
+struct Room {
+    group: Group,
+    members: Vec<Sender>,
+    clients: Vec<Raw>,
+    receiving: Vec<thread::JoinHandle<()>>,
+    server: raw::Running,
+}
+
+impl Room {
+    /// The clients shake hands by `open`.
+    fn new(members: usize, options: &Options, open: fn(SocketAddr) -> Raw) -> Self {
+        let (server, connections) = raw::hand_out(|server| {
+            server.options(options);
+        });
+        let mut room = Self {
+            group: Group::new(),
+            members: Vec::new(),
+            clients: Vec::new(),
+            receiving: Vec::new(),
+            server,
+        };
+        room.group.overflow(Overflow::Drop);
+        for _ in 0..members {
+            room.clients.push(open(room.server.addr()));
+            let ws = connections.recv_timeout(raw::PATIENCE);
+            let (sender, mut receiver) = ws.expect("it is accepted").split();
+            assert!(room.group.join(&sender));
+            room.members.push(sender);
+            room.receiving.push(thread::spawn(move || {
+                receiver.wait_closed();
+            }));
+        }
+        room
+    }
+
+    /// Sends a message to all, and has all of them receive it.
+    fn tells(&mut self, message: &[u8]) {
+        assert_eq!(self.group.send_binary(message), self.members.len());
+        for client in &mut self.clients {
+            client.frame();
+        }
+    }
+
+    fn waiting(&self) -> usize {
+        self.members.iter().map(Sender::buffered_amount).sum()
+    }
+}
+
+#[test]
+fn a_message_to_a_group_costs_the_same_few_allocations_however_many_are_in_it() {
+    in_time(|| {
+        // The message, its frame, what counts the references to both, and the list of whom to write to, or a thread.
+        const MOST: u64 = 16;
+        let mut deflating = raw::patient();
+        deflating.deflate(Some(Deflate::new()));
+        let with_deflate: fn(SocketAddr) -> Raw = |addr| {
+            let mut raw = Raw::connect(addr);
+            let offer = "Sec-WebSocket-Extensions: permessage-deflate\r\n";
+            raw.write(&raw::request(addr, offer));
+            assert!(raw.head().contains("permessage-deflate"));
+            raw.deflates = true;
+            raw
+        };
+        let kinds = [
+            (raw::patient(), Raw::open as fn(SocketAddr) -> Raw),
+            (deflating, with_deflate),
+        ];
+        for (options, open) in kinds {
+            for members in [2, 50] {
+                let mut room = Room::new(members, &options, open);
+                for size in [20, 1024, 64 * 1024] {
+                    let message = vec![7; size];
+                    (0..20).for_each(|_| room.tells(&message));
+                    // Reading has its own costs.
+                    let mut made = 0;
+                    for _ in 0..20 {
+                        let before = MADE.get();
+                        room.group.send_binary(&message);
+                        made += MADE.get() - before;
+                        for client in &mut room.clients {
+                            client.frame();
+                        }
+                    }
+                    assert!(
+                        made <= MOST * 20,
+                        "{made} allocations for 20 messages of {size} bytes to {members} members"
+                    );
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn a_message_to_a_group_is_compressed_once_and_by_no_member_s_own_compressor() {
+    in_time(|| {
+        // What one compressor takes, and so much for everything else.
+        const MOST: i64 = 512 * 1024;
+        let mut options = raw::patient();
+        options.deflate(Some(Deflate::new()));
+        let mut room = Room::new(50, &options, |addr| {
+            let mut raw = Raw::connect(addr);
+            let offer = "Sec-WebSocket-Extensions: permessage-deflate\r\n";
+            raw.write(&raw::request(addr, offer));
+            assert!(raw.head().contains("permessage-deflate"));
+            raw.deflates = true;
+            raw
+        });
+        let message = vec![7; 4096];
+        let before = HELD.get();
+        assert_eq!(room.group.send_binary(&message), 50);
+        let held = HELD.get() - before;
+        assert!(held < MOST, "{held} bytes more");
+        let first = room.clients[0].frame();
+        assert!(first.is_compressed && first.payload.len() < 100);
+        for client in &mut room.clients[1..] {
+            assert_eq!(client.frame(), first);
+        }
+    });
+}
+
+#[test]
+fn members_that_do_not_read_share_a_large_message() {
+    alone("members_that_do_not_read_share_a_large_message", || {
+        const MESSAGES: i64 = 24;
+        const SIZE: i64 = 1 << 20;
+        let mut options = raw::patient();
+        options.max_buffered_bytes(64 << 20);
+        let room = Room::new(20, &options, Raw::open);
+        let message = vec![7; SIZE as usize];
+        let before = HELD_BY_ALL.load(Ordering::SeqCst);
+        for _ in 0..MESSAGES {
+            assert_eq!(room.group.send_binary(&message), 20);
+        }
+        let held = HELD_BY_ALL.load(Ordering::SeqCst) - before;
+        let waiting = room.waiting() as i64;
+        assert!(
+            waiting > 3 * MESSAGES * SIZE,
+            "{waiting} bytes wait: too few to tell"
+        );
+        assert!(
+            held < (MESSAGES + 2) * SIZE,
+            "{held} bytes held for {waiting} that wait"
+        );
+    });
+}
+
+#[test]
+fn a_member_that_has_ended_holds_nothing_of_the_group_nor_the_group_of_it() {
+    let name = "a_member_that_has_ended_holds_nothing_of_the_group_nor_the_group_of_it";
+    alone(name, || {
+        const MEMBERS: usize = 20;
+        for size in [1000, 100_000] {
+            let mut options = raw::patient();
+            options.max_buffered_bytes(1 << 20);
+            let mut room = Room::new(MEMBERS, &options, Raw::open);
+            let held = || HELD_BY_ALL.load(Ordering::SeqCst);
+            let before = held();
+            let message = vec![7; size];
+            while room.group.dropped() < MEMBERS as u64 {
+                room.group.send_binary(&message);
+            }
+            assert!(room.waiting() > MEMBERS << 19);
+            room.clients.clear();
+            raw::until("all have left", || room.group.is_empty());
+            // Nothing is sent any more, and the senders live on.
+            raw::until("the memory is free", || held() < before + (64 << 10));
+            raw::until("nothing waits", || room.waiting() == 0);
+            for receiving in room.receiving {
+                receiving.join().expect("it does not panic");
+            }
+        }
+    });
 }

@@ -54,6 +54,7 @@ bool is_measuring, is_stopping;
 
 static struct connection *connections;
 static int open_count, active_count, epoll;
+static int *reached; /* of each message in flight to a group: how many have it */
 static SSL_CTX *tls_context;
 static uint8_t *buffer;
 
@@ -65,7 +66,8 @@ void prepare_connections(void)
     buffer = malloc(BUFFER);
     epoll = epoll_create1(EPOLL_CLOEXEC);
     active_count = options.connections;
-    if (connections == NULL || buffer == NULL || epoll < 0)
+    reached = calloc((size_t)options.depth, sizeof *reached);
+    if (connections == NULL || buffer == NULL || reached == NULL || epoll < 0)
         die("out of memory or descriptors");
     if (options.tls) {
         tls_context = SSL_CTX_new(TLS_client_method());
@@ -234,14 +236,23 @@ static void end_message(struct connection *c, uint64_t now)
         payload(c, sync_flush, sizeof sync_flush);
     if (c->offset != options.size)
         wrong(c, "too short");
+    struct connection *sender = options.is_group ? &connections[0] : c;
+    unsigned slot = c->received % (unsigned)options.depth;
     if (is_measuring) {
-        note_latency(now - c->sent_at[c->received % (unsigned)options.depth]);
+        note_latency(now - sender->sent_at[slot]);
         answered++;
     }
     answered_ever++;
-    in_flight--;
     c->received++;
     c->in_message = false;
+    if (!options.is_group) {
+        in_flight--;
+    } else if (++reached[slot] == options.connections - options.stuck) {
+        reached[slot] = 0;
+        in_flight--;
+        if (!is_stopping)
+            queue(sender, 1);
+    }
 }
 
 static void end_control(struct connection *c)
@@ -348,7 +359,7 @@ static unsigned take(struct connection *c, const uint8_t *bytes, size_t length, 
 
 static void go_on(struct connection *c, unsigned ended)
 {
-    if (ended > 0 && !is_stopping && number(c) < active_count)
+    if (ended > 0 && !is_stopping && !options.is_group && number(c) < active_count)
         queue(c, ended);
     else if (c->pong_length > 0 && c->rest_length == 0)
         flush(c);
@@ -500,6 +511,8 @@ static void answer(struct connection *c)
     take(c, (uint8_t *)end, c->answer_length - (size_t)(end - c->answer), now_ns());
     free(c->answer);
     c->answer = NULL;
+    if (number(c) >= options.connections - options.stuck)
+        epoll_ctl(epoll, EPOLL_CTL_DEL, c->fd, NULL);
 }
 
 /* ---- The loop ---- */

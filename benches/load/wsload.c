@@ -2,12 +2,14 @@
  * wsload: loads an echo server on 127.0.0.1, and prints one line of JSON.
  *
  *     wsload --port P [--pid PID] [-c CONNECTIONS] [-d IN_FLIGHT] [-s BYTES] [-t SECONDS] [-w WARM_UP_SECONDS]
- *            [--kind binary|text|utf8|json] [--idle] [--tls] [--deflate] [--pause]
+ *            [--kind binary|text|utf8|json] [--idle] [--group [--stuck N]] [--tls] [--deflate] [--pause]
  *
  * Every answer's header and length are checked, and the content: all of it up to 4 KiB, above that one message in eight
  * whole and the ends of every piece of the others. With --pid, the server's CPU time a message, context switches,
  * memory and threads are told too. --idle holds the connections open, has each echo one message, and then measures four
- * of them among the others. --pause prints "open" when all connections are and waits for a line of input, and again
+ * of them among the others. --group is for a server that sends each message to all: the first connection sends, the
+ * messages are those that arrive on all, and a message is in flight until the last has it; the last N never read.
+ * --pause prints "open" when all connections are and waits for a line of input, and again
  * after the JSON, so that system calls can be counted in between. Every run ends in a bounded time by itself.
  */
 #define _GNU_SOURCE
@@ -67,7 +69,7 @@ struct result {
 
 static void run_for(double seconds)
 {
-    if (!options.is_idle && fits_blocking())
+    if (!options.is_idle && !options.is_group && fits_blocking())
         run_blocking_until(after(seconds));
     else
         run_until(after(seconds), false);
@@ -119,7 +121,10 @@ static void run_load(void)
     if (options.pauses)
         puts("open");
     pause_for_line();
-    for (int i = 0; i < options.connections; i++)
+    /* The server takes a connection into its group when the handshake is over, and nothing tells when. */
+    if (options.is_group)
+        run_until(after(1), false);
+    for (int i = 0; i < (options.is_group ? 1 : options.connections); i++)
         send_messages(i, (unsigned)options.depth);
     struct result result = measure();
     drain();
@@ -185,7 +190,8 @@ static size_t parse_size(const char *text)
 static void usage(void)
 {
     fputs("usage: wsload --port P [--pid PID] [-c CONNECTIONS] [-d IN_FLIGHT] [-s BYTES] [-t SECONDS]\n"
-          "              [-w WARM_UP_SECONDS] [--kind binary|text|utf8|json] [--idle] [--tls] [--deflate] [--pause]\n",
+          "              [-w WARM_UP_SECONDS] [--kind binary|text|utf8|json] [--idle] [--group [--stuck N]]\n"
+          "              [--tls] [--deflate] [--pause]\n",
           stderr);
     exit(2);
 }
@@ -201,12 +207,13 @@ static enum kind parse_kind(const char *text)
 
 static void parse(int argc, char **argv)
 {
-    enum { PORT = 256, PID, KIND, IDLE, TLS, DEFLATE, PAUSE };
+    enum { PORT = 256, PID, KIND, IDLE, GROUP, STUCK, TLS, DEFLATE, PAUSE };
     static const struct option long_options[] = {
         {"port", required_argument, NULL, PORT}, {"pid", required_argument, NULL, PID},
         {"kind", required_argument, NULL, KIND}, {"idle", no_argument, NULL, IDLE},
         {"tls", no_argument, NULL, TLS},         {"deflate", no_argument, NULL, DEFLATE},
-        {"pause", no_argument, NULL, PAUSE},     {NULL, 0, NULL, 0},
+        {"pause", no_argument, NULL, PAUSE},     {"group", no_argument, NULL, GROUP},
+        {"stuck", required_argument, NULL, STUCK}, {NULL, 0, NULL, 0},
     };
     int option;
     while ((option = getopt_long(argc, argv, "c:d:s:t:w:", long_options, NULL)) != -1) {
@@ -220,6 +227,8 @@ static void parse(int argc, char **argv)
         case PID: options.pid = atoi(optarg); break;
         case KIND: options.kind = parse_kind(optarg); break;
         case IDLE: options.is_idle = true; break;
+        case GROUP: options.is_group = true; break;
+        case STUCK: options.stuck = atoi(optarg); break;
         case TLS: options.tls = true; break;
         case DEFLATE: options.deflate = true; break;
         case PAUSE: options.pauses = true; break;
@@ -229,7 +238,9 @@ static void parse(int argc, char **argv)
     bool is_sound = optind == argc && options.port > 0 && options.port < 65536 && options.connections > 0 &&
                     options.connections <= 100000 && options.depth > 0 && options.depth <= 65536 &&
                     options.duration > 0 && options.duration <= 120 && options.warm_up >= 0 &&
-                    options.warm_up <= 30 && options.size <= 256u << 20;
+                    options.warm_up <= 30 && options.size <= 256u << 20 && options.stuck >= 0 &&
+                    options.stuck < options.connections && (options.is_group || options.stuck == 0) &&
+                    !(options.is_group && options.is_idle);
     if (!is_sound)
         usage();
     if (options.is_idle)

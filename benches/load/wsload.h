@@ -17,6 +17,8 @@ struct options {
     enum kind kind;
     double duration, warm_up; /* seconds */
     bool is_idle; /* hold the connections open instead of loading them all */
+    bool is_group; /* only the first connection sends, and all get it */
+    int stuck;     /* so many of the last never read */
     bool tls, deflate;
     bool pauses; /* wait for a line of input before and after the load */
 };

@@ -48,6 +48,8 @@ pub mod writer;
 
 pub mod prepared;
 
+pub mod group;
+
 pub mod server;
 
 pub mod request;

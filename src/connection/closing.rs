@@ -84,6 +84,7 @@ impl Shared {
         if let Some(socket) = socket {
             socket.shutdown();
         }
+        self.leave_groups();
         error
     }
 
@@ -114,11 +115,13 @@ impl Shared {
         state.ended = Some(info.clone());
         let socket = state.socket.take();
         state.encoder.retire();
+        state.discard_output();
         drop(state);
         self.progress.notify_all();
         if let Some(socket) = socket {
             socket.shutdown();
         }
+        self.leave_groups();
         info
     }
 
@@ -158,10 +161,12 @@ impl Shared {
             self.progress.notify_all(); // there is no point in waiting any more
         }
         if state.is_writing {
-            return; // the writer comes to it
+            drop(state); // the writer comes to it
+        } else {
+            // An error is kept by the connection, and the receiver will see it.
+            let _ = self.write_out(state, Wait::Never);
         }
-        // An error is kept by the connection, and the receiver will see it.
-        let _ = self.write_out(state, Wait::Never);
+        self.leave_groups();
     }
 }
 

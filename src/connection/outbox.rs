@@ -11,13 +11,16 @@
 //! *flusher* thread lives for as long as something is left.
 
 use std::{
-    sync::{PoisonError, atomic::Ordering},
+    sync::{Arc, PoisonError, atomic::Ordering},
     time::Instant,
 };
 
 use crate::{
     Error, Phase, Result,
-    connection::shared::{Batch, Shared, State},
+    connection::{
+        pending::Pending,
+        shared::{Batch, Held, Shared, State},
+    },
     net::{Stream, socket::Wait},
     protocol::{
         ControlPayload, Opcode,
@@ -49,7 +52,7 @@ pub(super) enum Outgoing<'a> {
     },
     /// A whole message, as the frame that it was prepared to be, compressed on its own or not at all.
     Prepared {
-        frame: &'a [u8],
+        frame: &'a Arc<Vec<u8>>,
         is_compressed: bool,
     },
     /// A frame of the message that the caller streams: it may go at any time, as the next does.
@@ -116,7 +119,8 @@ impl Shared {
         }
         let max = self.options.max_buffered_bytes;
         let may_go = |state: &State| {
-            !(outgoing.is_message() && state.is_streaming) && state.has_room(len, max)
+            let is_message = outgoing.is_message();
+            !(is_message && state.is_streaming) && state.has_room(len, max, is_message)
         };
         if !may_go(&state) {
             if patience == Patience::Try {
@@ -125,10 +129,8 @@ impl Shared {
             state = self.wait_until(state, self.send_deadline(), false, may_go)?;
         }
         state.encode(outgoing)?;
-        let is_gathering = state.pending.len() < GATHERED
-            && (patience == Patience::Gather || self.is_between_callbacks());
-        // A sender that has waited for the role is about to have it, and writes this too.
-        if state.is_writing || state.role_waiters > 0 || is_gathering {
+        let gathers = patience == Patience::Gather || self.is_between_callbacks();
+        if !state.is_to_be_written(gathers) {
             return Ok(());
         }
         let wait = match patience {
@@ -136,6 +138,26 @@ impl Shared {
             Patience::Try => Wait::Never,
         };
         self.write_out(state, wait)
+    }
+
+    /// Puts a message of a group's into the outbox without waiting, behind one that is being streamed if need be.
+    /// Returns whether the caller must [`Self::flush`] now, which nobody else is sure to do.
+    ///
+    /// # Errors
+    ///
+    /// The connection is not open; `Full` if more than `max_buffered_bytes` would be waiting.
+    pub(super) fn enqueue(&self, outgoing: Outgoing<'_>) -> Result<bool> {
+        let mut state = self.lock();
+        state.check_open()?;
+        let max = self.options.max_buffered_bytes;
+        if !state.has_room(outgoing.payload().len(), max, true) {
+            return Err(Error::Full);
+        }
+        if state.is_streaming {
+            return state.hold(outgoing).map(|()| false);
+        }
+        state.encode(outgoing)?;
+        Ok(state.is_to_be_written(self.is_between_callbacks()))
     }
 
     /// Writes what a callback's thread has gathered, if nobody else is writing.
@@ -178,8 +200,19 @@ impl Shared {
     }
 
     pub(super) fn end_streaming(&self) {
-        self.lock().is_streaming = false;
+        let mut state = self.lock();
+        state.is_streaming = false;
+        if let Err(error) = state.let_go_of_held() {
+            self.fail(state, error);
+            return;
+        }
+        let is_to_be_written = state.is_to_be_written(false);
+        drop(state);
         self.progress.notify_all();
+        if is_to_be_written {
+            // An error is kept by the connection.
+            let _ = self.flush(Wait::Never);
+        }
     }
 
     fn send_deadline(&self) -> Wait {
@@ -189,7 +222,7 @@ impl Shared {
     /// Whether what was just appended may wait for the end of the batch that is being received: this is
     /// the callbacks' thread, and it will come back to the receiver, which flushes before it reads.
     fn is_between_callbacks(&self) -> bool {
-        self.more_is_waiting.load(Ordering::Relaxed) && self.calls_back_here()
+        self.calls_back_here() && self.more_is_waiting.load(Ordering::Relaxed)
     }
 
     /// Waits until `ready` holds, or the connection is not open any more, or the deadline has passed.
@@ -336,7 +369,9 @@ impl Shared {
     fn send_fragment(&self, fragment: Outgoing<'_>, deadline: Wait) -> Result<()> {
         let len = fragment.payload().len();
         let max = self.options.max_buffered_bytes;
-        let state = self.wait_until(self.lock(), deadline, false, |s| s.has_room(len, max));
+        let state = self.wait_until(self.lock(), deadline, false, |s| {
+            s.has_room(len, max, false)
+        });
         let mut state = match state {
             Ok(state) => state,
             Err(Error::Timeout(_)) => {
@@ -361,7 +396,11 @@ impl Shared {
         payload: &[u8],
         begin_frame: impl FnOnce(&mut State) -> Result<OpenFrame>,
     ) -> Result<()> {
-        let may_write = |state: &State| !state.is_writing && !state.is_streaming;
+        let may_write = |state: &State| {
+            let is_free = !state.is_writing && !state.is_streaming;
+            // Shared frames go out by themselves, and this thread writes those first.
+            is_free && !state.pending.has_shared() && state.unsent.shared.is_none()
+        };
         state = self.wait_until(state, self.send_deadline(), true, may_write)?;
         let deadline = self.send_deadline();
         let Some(socket) = state.socket.clone() else {
@@ -376,10 +415,10 @@ impl Shared {
             Ok(frame) => frame,
             Err(error) => return Err(self.fail_writing(state, error)),
         };
-        if let Err(error) = encoder::reserve(&mut before.bytes, state.pending.len()) {
+        if let Err(error) = encoder::reserve(&mut before.bytes, state.pending.bytes.len()) {
             return Err(self.fail_writing(state, encode_error(error)));
         }
-        before.bytes.append(&mut state.pending);
+        before.bytes.append(&mut state.pending.bytes);
         state.is_writing = true;
         state.in_flight = before.rest().len() + payload.len();
         drop(state);
@@ -446,6 +485,7 @@ impl Shared {
         if let Some(deadline) = deadline {
             self.wake_watchdog_at(deadline);
         }
+        self.leave_groups();
         error
     }
 
@@ -474,7 +514,10 @@ impl Shared {
     fn run_flusher(&self) {
         loop {
             let mut state = self.lock();
-            if state.is_writing || !state.has_output() || state.socket.is_none() {
+            if state.socket.is_none() && !state.is_writing {
+                state.discard_output();
+            }
+            if state.is_writing || !state.has_output() {
                 state.has_flusher = false;
                 return;
             }
@@ -493,26 +536,30 @@ impl State {
                 opcode,
                 payload,
                 may_compress,
-            } => self
-                .encoder
-                .data_frame(opcode, true, payload, may_compress, &mut self.pending),
+            } => self.encoder.data_frame(
+                opcode,
+                true,
+                payload,
+                may_compress,
+                &mut self.pending.bytes,
+            ),
             Outgoing::Fragment {
                 opcode,
                 is_final,
                 payload,
                 may_compress,
             } => {
-                let pending = &mut self.pending;
+                let pending = &mut self.pending.bytes;
                 self.encoder
                     .data_frame(opcode, is_final, payload, may_compress, pending)
             }
             Outgoing::Prepared {
                 frame,
                 is_compressed,
-            } => encoder::reserve(&mut self.pending, frame.len()).map(|()| {
-                self.pending.extend_from_slice(frame);
-                self.note_prepared(is_compressed);
-            }),
+            } => {
+                let pushed = self.pending.push_prepared(frame, LARGE);
+                pushed.map(|()| self.note_prepared(is_compressed))
+            }
             Outgoing::Ping(payload) => return self.encode_control(Opcode::Ping, payload),
         };
         encoded.map_err(encode_error)
@@ -521,7 +568,7 @@ impl State {
     /// Appends a control frame to what is pending.
     pub(super) fn encode_control(&mut self, opcode: Opcode, payload: &[u8]) -> Result<()> {
         self.encoder
-            .frame(opcode, true, payload, &mut self.pending)
+            .frame(opcode, true, payload, &mut self.pending.bytes)
             .map_err(encode_error)
     }
 
@@ -532,10 +579,57 @@ impl State {
         }
     }
 
-    /// Whether so much may be added to what waits.
-    fn has_room(&self, len: usize, max: usize) -> bool {
-        let buffered = self.buffered();
-        buffered == 0 || buffered.saturating_add(len) <= max
+    /// Keeps a message of a group's for the end of the one that is being streamed.
+    fn hold(&mut self, outgoing: Outgoing<'_>) -> Result<()> {
+        let held = &mut self.held;
+        let done = match outgoing {
+            Outgoing::Prepared {
+                frame,
+                is_compressed,
+            } => {
+                held.has_foreign_context |= is_compressed;
+                held.frames.push_prepared(frame, LARGE)
+            }
+            // As it is: the compressor is inside the other message.
+            Outgoing::Message {
+                opcode, payload, ..
+            } => {
+                let out = &mut held.frames.bytes;
+                self.encoder.frame(opcode, true, payload, out)
+            }
+            Outgoing::Fragment { .. } | Outgoing::Ping(_) => return self.encode(outgoing),
+        };
+        done.map_err(encode_error)
+    }
+
+    /// Puts what was held where it goes out, unless nothing may follow any more.
+    fn let_go_of_held(&mut self) -> Result<()> {
+        let mut held = std::mem::take(&mut self.held);
+        if held.frames.is_empty() || self.check_open().is_err() {
+            return Ok(());
+        }
+        self.note_prepared(held.has_foreign_context);
+        let appended = self.pending.append(&mut held.frames);
+        appended.map_err(encode_error)
+    }
+
+    /// Whether something waits that nobody is sure to write but the thread that asks, which may leave it for
+    /// later if it `gathers`.
+    fn is_to_be_written(&self, gathers: bool) -> bool {
+        let is_gathering = gathers && self.pending.len() < GATHERED;
+        // A sender that has waited for the role is about to have it, and writes this too.
+        let is_anothers = self.is_writing || self.role_waiters > 0;
+        !(is_anothers || is_gathering)
+    }
+
+    /// Whether so much may be added to what waits. Messages that are held count only against others: the one
+    /// that is being streamed must come to its end.
+    fn has_room(&self, len: usize, max: usize, is_message: bool) -> bool {
+        let waiting = match is_message {
+            true => self.buffered(),
+            false => self.unheld(),
+        };
+        waiting == 0 || waiting.saturating_add(len) <= max
     }
 
     /// Appends what goes before everything that is pending: the last pong, and the keepalive's ping.
@@ -560,8 +654,9 @@ impl State {
     }
 
     /// Throws away what can never be sent.
-    fn discard_output(&mut self) {
-        self.pending = Vec::new();
+    pub(super) fn discard_output(&mut self) {
+        self.pending = Pending::default();
+        self.held = Held::default();
         self.unsent = Batch::default();
         self.pong = None;
         self.keepalive.take_ping();
@@ -578,7 +673,7 @@ impl State {
         if !batch.bytes.is_empty() {
             return Ok(batch);
         }
-        std::mem::swap(&mut batch.bytes, &mut self.pending);
+        self.pending.take(&mut batch);
         Ok(batch)
     }
 }

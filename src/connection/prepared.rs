@@ -23,6 +23,8 @@ use crate::{
 /// A connection that takes its context over from one message to the next starts anew after a prepared one
 /// that is compressed, because the context of the others was not in it.
 ///
+/// A [`Group`](crate::Group) prepares its messages by itself.
+///
 /// ```
 /// use wstrand::{Message, PreparedMessage, Sender};
 ///
@@ -45,9 +47,27 @@ struct Inner {
     frames: Mutex<Vec<Prepared>>,
 }
 
+/// How a connection frames its messages: it does not change.
+#[derive(Clone, Copy)]
+pub(super) enum Framing {
+    /// With masking keys of its own.
+    Apart,
+    /// As all do that compress like that.
+    Shared(Option<Compression>),
+}
+
 struct Prepared {
     compression: Option<Compression>,
     frame: Arc<Vec<u8>>,
+}
+
+impl Framing {
+    pub(super) fn of(shared: &Shared) -> Self {
+        match shared.role {
+            Role::Client => Self::Apart,
+            Role::Server => Self::Shared(shared.opened.compression(shared.role, &shared.options)),
+        }
+    }
 }
 
 impl PreparedMessage {
@@ -67,31 +87,44 @@ impl PreparedMessage {
     }
 
     pub(super) fn send(&self, shared: &Shared, patience: Patience) -> Result<()> {
+        self.framed(Framing::of(shared), |outgoing| {
+            shared.send(outgoing, patience)
+        })
+    }
+
+    /// Puts it into the outbox of a connection that frames like that: see [`Shared::enqueue`].
+    pub(super) fn enqueue(&self, shared: &Shared, framing: Framing) -> Result<bool> {
+        self.framed(framing, |outgoing| shared.enqueue(outgoing))
+    }
+
+    fn framed<T>(
+        &self,
+        framing: Framing,
+        send: impl FnOnce(Outgoing<'_>) -> Result<T>,
+    ) -> Result<T> {
         let message = self.as_message();
         let payload = message.as_bytes();
-        if shared.role == Role::Client {
-            let outgoing = Outgoing::Message {
-                opcode: message.kind().opcode(),
-                payload,
-                may_compress: true,
-            };
-            return shared.send(outgoing, patience);
-        }
-        let compression = shared
-            .opened
-            .compression(shared.role, &shared.options)
-            .filter(|compression| payload.len() >= compression.threshold_bytes)
-            .map(|compression| Compression {
-                takes_over: false,
-                threshold_bytes: 0,
-                ..compression
-            });
+        let compression = match framing {
+            Framing::Apart => {
+                return send(Outgoing::Message {
+                    opcode: message.kind().opcode(),
+                    payload,
+                    may_compress: true,
+                });
+            }
+            Framing::Shared(compression) => compression
+                .filter(|compression| payload.len() >= compression.threshold_bytes)
+                .map(|compression| Compression {
+                    takes_over: false,
+                    threshold_bytes: 0,
+                    ..compression
+                }),
+        };
         let frame = self.frame(compression)?;
-        let prepared = Outgoing::Prepared {
+        send(Outgoing::Prepared {
             frame: &frame,
             is_compressed: compression.is_some(),
-        };
-        shared.send(prepared, patience)
+        })
     }
 
     fn frame(&self, compression: Option<Compression>) -> Result<Arc<Vec<u8>>> {

@@ -15,7 +15,11 @@ use http::HeaderMap;
 
 use crate::{
     CloseInfo, Error, Options, Phase, Request, Result,
-    connection::keepalive::{Keepalive, Life},
+    connection::{
+        group::Members,
+        keepalive::{Keepalive, Life},
+        pending::Pending,
+    },
     handshake::deflate::Agreed,
     net::Stream,
     protocol::{
@@ -61,8 +65,8 @@ pub(crate) struct Opened {
 /// What the lock guards: the outbox, and how far the connection has come.
 pub(super) struct State {
     pub(super) encoder: Encoder,
-    /// Whole frames, encoded, that no writer has taken yet.
-    pub(super) pending: Vec<u8>,
+    /// What no writer has taken yet.
+    pub(super) pending: Pending,
     /// What a writer took and could not write all of; goes before everything else.
     pub(super) unsent: Batch,
     /// The bytes that a writer is sending now and that are in neither of the above.
@@ -76,6 +80,10 @@ pub(super) struct State {
     pub(super) has_flusher: bool,
     /// A message is being streamed: no other message may begin.
     pub(super) is_streaming: bool,
+    /// What groups send meanwhile; empty otherwise.
+    pub(super) held: Held,
+    /// The groups that the connection is a member of, until it is not open any more.
+    pub(super) groups: Vec<Weak<Members>>,
     /// The answer to the last ping that came while writing had come to a halt; goes before what is pending.
     pub(super) pong: Option<ControlPayload>,
     pub(super) keepalive: Keepalive,
@@ -92,10 +100,20 @@ pub(super) struct State {
     pub(super) socket: Option<Arc<Stream>>,
 }
 
+/// Messages that wait for the end of the one that is being streamed.
+#[derive(Default)]
+pub(super) struct Held {
+    pub(super) frames: Pending,
+    /// One of them was compressed elsewhere.
+    pub(super) has_foreign_context: bool,
+}
+
 /// Bytes of which the first `sent` are gone.
 #[derive(Default)]
 pub(super) struct Batch {
     pub(super) bytes: Vec<u8>,
+    /// A frame that goes out instead of `bytes`, which only lend their memory to the next batch.
+    pub(super) shared: Option<Arc<Vec<u8>>>,
     pub(super) sent: usize,
     /// The keepalive's ping is in it: the peer has it when all is sent.
     pub(super) has_ping: bool,
@@ -129,12 +147,14 @@ impl Opened {
 
 impl Batch {
     pub(super) fn rest(&self) -> &[u8] {
-        self.bytes.get(self.sent..).unwrap_or_default()
+        let bytes = self.shared.as_deref().unwrap_or(&self.bytes);
+        bytes.get(self.sent..).unwrap_or_default()
     }
 
     pub(super) fn clear(&mut self) {
         self.sent = 0;
         self.has_ping = false;
+        self.shared = None;
         if self.bytes.capacity() > LARGEST_KEPT {
             self.bytes = Vec::new();
         }
@@ -166,7 +186,7 @@ impl Shared {
             more_is_waiting: AtomicBool::new(false),
             state: Mutex::new(State {
                 encoder: Encoder::new(role, compression),
-                pending: Vec::new(),
+                pending: Pending::default(),
                 unsent: Batch::default(),
                 in_flight: 0,
                 is_writing: false,
@@ -174,6 +194,8 @@ impl Shared {
                 waiters: 0,
                 has_flusher: false,
                 is_streaming: false,
+                held: Held::default(),
+                groups: Vec::new(),
                 pong: None,
                 keepalive,
                 close_sent: None,
@@ -248,6 +270,14 @@ thread_local! {
 impl State {
     /// Bytes that wait to be handed to the operating system.
     pub(super) fn buffered(&self) -> usize {
+        match self.is_streaming {
+            true => self.unheld() + self.held.frames.len(),
+            false => self.unheld(),
+        }
+    }
+
+    /// As [`Self::buffered`], without what waits for the end of a streamed message.
+    pub(super) fn unheld(&self) -> usize {
         self.pending.len() + self.unsent.rest().len() + self.in_flight
     }
 

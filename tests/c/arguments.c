@@ -250,6 +250,46 @@ static void compression(const char *url)
     wstrand_connection_free(connection);
 }
 
+static void groups(const char *url)
+{
+    wstrand_connection *connection = open_connection(url, NULL, NULL);
+    wstrand_group *group = wstrand_group_new();
+    size_t queued = 99;
+    int value;
+
+    for (value = -1; value <= 300; value++)
+        CHECK_INT(wstrand_group_set_overflow(group, value),
+                  value == WSTRAND_OVERFLOW_CLOSE || value == WSTRAND_OVERFLOW_DROP ? WSTRAND_OK
+                                                                                    : WSTRAND_INVALID_ARGUMENT);
+    CHECK_INVALID(wstrand_group_set_overflow(NULL, WSTRAND_OVERFLOW_DROP));
+    CHECK(!wstrand_group_join(NULL, connection) && !wstrand_group_join(group, NULL));
+    CHECK(!wstrand_group_leave(NULL, connection) && !wstrand_group_leave(group, NULL));
+    CHECK(!wstrand_group_contains(NULL, connection) && !wstrand_group_contains(group, NULL));
+    CHECK(wstrand_group_count(NULL) == 0 && wstrand_group_dropped(NULL) == 0);
+    CHECK_INVALID(wstrand_group_send_text(NULL, "a", 1, &queued, NULL));
+    CHECK_INVALID(wstrand_group_send_text(group, NULL, 1, &queued, NULL));
+    CHECK_REFUSED(wstrand_group_send_text(group, bad, 3, &queued, &error), WSTRAND_INVALID_ARGUMENT);
+    CHECK_INVALID(wstrand_group_send_binary(NULL, "a", 1, &queued, NULL));
+    CHECK_INVALID(wstrand_group_send_binary(group, NULL, 1, &queued, NULL));
+    CHECK_REFUSED(wstrand_group_send_binary(group, "a", SIZE_MAX, &queued, &error), WSTRAND_INVALID_ARGUMENT);
+    CHECK_INVALID(wstrand_group_send_text_except(NULL, connection, "a", 1, &queued, NULL));
+    CHECK_INVALID(wstrand_group_send_text_except(group, NULL, "a", 1, &queued, NULL));
+    CHECK_REFUSED(wstrand_group_send_text_except(group, connection, bad, 3, &queued, &error),
+                  WSTRAND_INVALID_ARGUMENT);
+    CHECK_INVALID(wstrand_group_send_binary_except(NULL, connection, "a", 1, &queued, NULL));
+    CHECK_INVALID(wstrand_group_send_binary_except(group, NULL, "a", 1, &queued, NULL));
+    CHECK_REFUSED(wstrand_group_send_binary_except(group, connection, NULL, 1, &queued, &error),
+                  WSTRAND_INVALID_ARGUMENT);
+    CHECK_INT(queued, 99);
+    CHECK_OK(wstrand_group_send_text(group, NULL, 0, &queued, NULL));
+    CHECK_INT(queued, 0);
+    CHECK(wstrand_group_join(group, connection));
+    CHECK_OK(wstrand_group_send_binary(group, NULL, 0, NULL, NULL));
+    wstrand_group_free(group);
+    wstrand_group_free(NULL);
+    wstrand_connection_free(connection);
+}
+
 static void tls(wstrand_server *plain)
 {
     static const char pem[] = "-----BEGIN CERTIFICATE-----\nnonsense\n-----END CERTIFICATE-----\n";
@@ -608,6 +648,7 @@ int main(void)
     option_values();
     ways(url);
     compression(url);
+    groups(url);
     tls(server);
     handlers();
     connecting(url);

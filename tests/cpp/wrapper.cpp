@@ -73,6 +73,7 @@ static_assert(noexcept(std::declval<connection &>().try_send("", std::declval<er
 static_assert(noexcept(std::declval<connection &>().begin_message({}, std::declval<error &>())));
 static_assert(noexcept(wstrand::set_log({}, {}, std::declval<error &>())));
 static_assert(!std::is_copy_constructible_v<wstrand::handler>);
+static_assert(!std::is_copy_constructible_v<wstrand::group> && std::is_nothrow_move_constructible_v<wstrand::group>);
 static_assert(std::is_nothrow_move_constructible_v<wstrand::handler>);
 static_assert(!std::is_copy_constructible_v<wstrand::writer> && !std::is_copy_constructible_v<wstrand::prepared>);
 static_assert(!std::is_constructible_v<wstrand::callback<int>, int>);
@@ -479,6 +480,66 @@ static void compressing()
     CHECK(server.stop(patience, failure) == 0);
 }
 
+/* What one says, a group hears. */
+static void grouping()
+{
+    wstrand::group room;
+    error failure;
+    wstrand::handler handler;
+    handler.on_open = [&](wstrand::connection_ref ws) { CHECK(room.join(ws) && !room.join(ws)); };
+    handler.on_message = [&](wstrand::connection_ref ws, const wstrand::message &message) {
+        error sending;
+        if (message.text() == "to others")
+            CHECK(room.send_except(ws, message, sending) == 1);
+        else
+            CHECK(room.send(message, sending) == 2);
+        CHECK(!sending);
+    };
+    wstrand::server server = wstrand::listen("127.0.0.1:0", {}, std::move(handler), failure);
+    server.start(failure);
+    CHECK(!failure);
+    const std::string url = "ws://" + std::string(server.address()) + "/";
+    connection one = wstrand::connect(url, failure), two = wstrand::connect(url, failure);
+    while (room.size() < 2)
+        std::this_thread::yield();
+    one.send("to all", failure);
+    CHECK(one.receive(patience, failure)->text() == "to all");
+    CHECK(two.receive(patience, failure)->text() == "to all");
+    two.send("to others", failure);
+    CHECK(one.receive(patience, failure)->text() == "to others");
+    const std::array<char, 2> bytes{1, 2};
+    CHECK(room.send_binary(bytes, failure) == 2 && room.send_binary_except(one, bytes, failure) == 2);
+    CHECK(room.send("\xff", failure) == 0 && failure.code() == WSTRAND_INVALID_ARGUMENT);
+    room.set_overflow(wstrand::overflow::drop, failure);
+    CHECK(!failure && room.dropped() == 0);
+    room.set_overflow(static_cast<wstrand::overflow>(0), failure);
+    CHECK(failure.code() == WSTRAND_INVALID_ARGUMENT);
+    for (connection *ws : {&one, &two}) {
+        CHECK(ws->receive(patience, failure)->size() == 2);
+        CHECK(ws->receive(patience, failure)->size() == 2);
+    }
+    // Clients are members as well.
+    wstrand::group clients;
+    CHECK(clients.join(one) && clients.contains(one) && !clients.contains(two) && clients.send("\n", failure) == 1);
+    CHECK(two.receive(patience, failure)->text() == "\n" && one.receive(patience, failure)->text() == "\n");
+    CHECK(clients.leave(one) && !clients.leave(one) && clients.empty());
+#if WSTRAND_EXCEPTIONS
+    room.set_overflow(wstrand::overflow::close);
+    CHECK(room.send("a") == 2 && room.send_binary(bytes) == 2);
+    CHECK(room.send_except(one, "b") == 2 && room.send_binary_except(one, bytes) == 2);
+    wstrand::message got = one.receive().value();
+    CHECK(room.send(got) == 2 && room.send_except(two, got) == 2);
+#endif
+    wstrand::group moved = std::move(room);
+    CHECK(moved.size() == 2 && room.get() == nullptr && room.send("nowhere", failure) == 0 && failure);
+    one = connection();
+    two.close(1000, "", failure);
+    while (!moved.empty())
+        std::this_thread::yield();
+    two.wait_closed(failure);
+    CHECK(server.stop(patience, failure) == 0);
+}
+
 /* Everything that sends, and the messages that come back in a loop. */
 static void sending(const std::string &url)
 {
@@ -695,6 +756,7 @@ static void throwing(const std::string &url)
     CHECK(!thrown<error>([] { wstrand::connect_over(-1, "ws://localhost/", {}, wstrand::handler()); }).empty());
     CHECK(!thrown<error>([] { wstrand::server().renew_tls({}); }).empty());
     CHECK(!wstrand::cancel().is_triggered());
+    CHECK(!thrown<error>([] { wstrand::group().send("\xff"); }).empty());
     CHECK(!thrown<error>([] { connection().wait_closed(); }).empty());
     CHECK(!thrown<error>([] { connection().dispatch(); }).empty());
     CHECK(!thrown<error>([] { wstrand::set_log(static_cast<wstrand::log_level>(6), [](auto...) {}); }).empty());
@@ -808,6 +870,7 @@ int main(int argc, char **argv)
     serving();
     ways(server.url);
     compressing();
+    grouping();
     sending(server.url);
     dispatching(server.url);
     small_things(server.url);

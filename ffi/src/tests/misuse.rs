@@ -7,10 +7,10 @@ use std::{
 };
 
 use crate::{
-    cancel::*, closing::*, connect::*, connection::*, dispatch::*, error::*, guard::tests as hook,
-    handler::*, logging::*, options::*, options_deflate::*, options_dial::*, options_tls::*,
-    prepared::*, receive::*, request::*, response::*, send::*, server::*, status::*, version::*,
-    writer::*,
+    cancel::*, closing::*, connect::*, connection::*, dispatch::*, error::*, group::*,
+    guard::tests as hook, handler::*, logging::*, options::*, options_deflate::*, options_dial::*,
+    options_tls::*, prepared::*, receive::*, request::*, response::*, send::*, server::*,
+    status::*, version::*, writer::*,
 };
 
 /// What an export returned.
@@ -58,6 +58,7 @@ values! {
     *mut wstrand_error: |error| error.is_null();
     *mut wstrand_options: |options| options.is_null();
     *mut wstrand_handler: |handler| handler.is_null();
+    *mut wstrand_group: |group| group.is_null();
 }
 
 type Call = (&'static str, fn() -> Returned);
@@ -183,6 +184,17 @@ const WITH_NULL: &[Call] = calls! {
     wstrand_writer_free(null_mut());
     wstrand_prepared_new(WSTRAND_TEXT, null(), 0, null_mut(), null_mut());
     wstrand_prepared_free(null_mut());
+    wstrand_group_free(null_mut());
+    wstrand_group_set_overflow(null_mut(), WSTRAND_OVERFLOW_CLOSE);
+    wstrand_group_join(null_mut(), null_mut());
+    wstrand_group_leave(null_mut(), null_mut());
+    wstrand_group_contains(null(), null());
+    wstrand_group_count(null());
+    wstrand_group_dropped(null());
+    wstrand_group_send_text(null_mut(), null(), 0, null_mut(), null_mut());
+    wstrand_group_send_binary(null_mut(), null(), 0, null_mut(), null_mut());
+    wstrand_group_send_text_except(null_mut(), null(), null(), 0, null_mut(), null_mut());
+    wstrand_group_send_binary_except(null_mut(), null(), null(), 0, null_mut(), null_mut());
     wstrand_server_new(null(), null(), null(), null_mut(), null_mut());
     wstrand_server_new_unix(null(), null(), null(), null_mut(), null_mut());
     wstrand_server_new_over(-1, null(), null(), null_mut(), null_mut());
@@ -215,6 +227,7 @@ const WITHOUT_POINTERS: &[Call] = calls! {
     wstrand_strerror(0);
     wstrand_options_new();
     wstrand_handler_new(null_mut(), None);
+    wstrand_group_new();
     wstrand_set_log(None, WSTRAND_LOG_OFF, null_mut(), None);
 };
 

@@ -10,7 +10,7 @@ use shuttle::thread;
 
 use super::*;
 use crate::{
-    Options,
+    Group, Options, Overflow, Sender,
     connection::shared::Opened,
     net::double::Double,
     protocol::{CloseFrame, Role, frame::FrameHeader},
@@ -34,9 +34,13 @@ enum Seen {
 
 impl Model {
     fn new(is_slow: bool) -> Arc<Self> {
+        Self::with_room(40, is_slow)
+    }
+
+    fn with_room(max_buffered_bytes: usize, is_slow: bool) -> Arc<Self> {
         let mut options = Options::new();
         options
-            .max_buffered_bytes(40)
+            .max_buffered_bytes(max_buffered_bytes)
             .ping_interval(None)
             // Not within any run of a model, but no clock's end either.
             .close_timeout(Duration::from_secs(1_000_000));
@@ -347,6 +351,80 @@ fn a_cut_wakes_everybody() {
         let state = model.shared.lock();
         assert_eq!((state.waiters, state.role_waiters), (0, 0));
         assert!(state.ended.is_some());
+    });
+}
+
+/// Sends to a group what tells whose it is; returns for how many members it was queued.
+fn announce(group: &Group, who: u8, number: u8, len: usize) -> usize {
+    let mut payload = vec![0; len];
+    payload[..2].copy_from_slice(&[who, number]);
+    group.send_binary(&payload)
+}
+
+#[test]
+fn all_members_of_a_group_see_one_order_whatever_else_they_send() {
+    check(|| {
+        let models = [0; 2].map(|_| Model::with_room(1 << 20, false));
+        let group = Group::new();
+        for model in &models {
+            assert!(group.join(&Sender::new(model.shared.clone())));
+        }
+        let announcing = [1, 2].map(|who| {
+            let group = group.clone();
+            thread::spawn(move || {
+                for (number, len) in (0..).zip([20, LARGE, 20]) {
+                    assert_eq!(announce(&group, who, number, len), 2);
+                }
+            })
+        });
+        let streaming = models[0].spawn(|model| model.stream(3, 0).unwrap());
+        let large = models[1].spawn(|model| model.send(4, 0, LARGE, Patience::Wait).unwrap());
+        for thread in announcing.into_iter().chain([streaming, large]) {
+            thread.join().unwrap();
+        }
+        let [first, second] = models.map(|model| {
+            let mut seen = model.finish();
+            assert_eq!(seen.len(), 7, "{seen:?}");
+            seen.retain(|seen| matches!(seen, Seen::Message(1 | 2, _)));
+            assert_eq!((of(1, &seen), of(2, &seen)), (vec![0, 1, 2], vec![0, 1, 2]));
+            seen
+        });
+        assert_eq!(first, second);
+    });
+}
+
+#[test]
+fn a_member_that_closes_gets_nothing_behind_close_and_is_out_of_the_group() {
+    check(|| {
+        let models = [0; 2].map(|_| Model::with_room(40, false));
+        let group = Group::new();
+        group.overflow(Overflow::Drop);
+        let senders = [0, 1].map(|n: usize| Sender::new(models[n].shared.clone()));
+        for sender in &senders {
+            assert!(group.join(sender));
+        }
+        let announcing = {
+            let group = group.clone();
+            thread::spawn(move || (0..3).for_each(|number| drop(announce(&group, 1, number, 20))))
+        };
+        let joining = {
+            let (group, sender) = (group.clone(), senders[0].clone());
+            thread::spawn(move || {
+                group.leave(&sender);
+                group.join(&sender);
+            })
+        };
+        let streaming = models[0].spawn(|model| drop(model.stream(2, 0)));
+        let close = || CloseFrame::new(1000, "");
+        let closing = models[0].spawn(move |model| model.shared.start_close(close()));
+        for thread in [announcing, joining, streaming, closing] {
+            thread.join().unwrap();
+        }
+        assert!(!group.contains(&senders[0]) && group.contains(&senders[1]));
+        assert!(models[0].shared.lock().groups.is_empty());
+        let [closed, open] = models.map(|model| model.finish());
+        assert_eq!(closed.last(), Some(&Seen::Close(1000)));
+        assert!(of(1, &closed).is_sorted() && of(1, &open).is_sorted());
     });
 }
 
