@@ -326,7 +326,8 @@ server.on("connection", (ws) => ws.on("message", (data, binary) =>
 "#;
 
     fn converses(server: Server) {
-        assert_says(&run(&[&server.url], "a\nb é\n".as_bytes()), &["a", "b é"]);
+        let finished = run(&["-n", "2", &server.url], "a\nb é\n".as_bytes());
+        assert_says(&finished, &["a", "b é"]);
         let dump = "00000000  61 00 ff                                          |a..|";
         assert_says(&run(&["-b", "-n", "1", &server.url], b"a\0\xff"), &[dump]);
         let finished = run(
