@@ -162,7 +162,7 @@ impl Watched {
 
 /// Attempts follow each other fast, and no connection of a test is stable.
 fn hasty() -> Reconnect {
-    let mut reconnect = Reconnect::new(&Client::new());
+    let mut reconnect = Reconnect::new();
     reconnect
         .first_delay(Duration::from_millis(1))
         .max_delay(Duration::from_millis(20))
@@ -172,7 +172,7 @@ fn hasty() -> Reconnect {
 
 /// Once an attempt has failed, none follows while a test runs.
 fn slow() -> Reconnect {
-    let mut reconnect = Reconnect::new(&Client::new());
+    let mut reconnect = Reconnect::new();
     reconnect
         .first_delay(Duration::from_secs(1 << 40))
         .max_delay(Duration::from_secs(1 << 40));
@@ -358,8 +358,10 @@ mod sessions {
             options
                 .ping_interval(Some(Duration::from_millis(50)))
                 .pong_timeout(Duration::from_millis(200));
-            let mut reconnect = Reconnect::new(Client::new().options(&options));
-            reconnect.first_delay(Duration::from_millis(1));
+            let mut reconnect = Reconnect::new();
+            reconnect
+                .client(Client::new().options(&options))
+                .first_delay(Duration::from_millis(1));
             let watched = Watched::start(&reconnect, &url);
             // It neither answers nor closes, as a machine that has lost its power.
             let vanished = Raw::accept_open(&listener);
@@ -456,7 +458,7 @@ mod answers {
     fn retry_after_is_waited_for() {
         in_time(|| {
             let (listener, url) = listen();
-            let mut reconnect = Reconnect::new(&Client::new());
+            let mut reconnect = Reconnect::new();
             reconnect.first_delay(Duration::from_millis(1));
             let watched = Watched::start(&reconnect, &url);
             refuse(&listener, "503 Busy", "Retry-After: 1\r\n");
@@ -477,7 +479,7 @@ mod answers {
                     "Date: Sun, 22 Nov 2026 00:00:00 GMT\r\nRetry-After: Sun, 22 Nov 2026 00:00:07 GMT\r\n",
                 ),
             ] {
-                let mut reconnect = Reconnect::new(&Client::new());
+                let mut reconnect = Reconnect::new();
                 reconnect.first_delay(Duration::from_millis(10));
                 let watched = Watched::start(&reconnect, &url);
                 refuse(&listener, status, field);
@@ -617,7 +619,7 @@ mod answers {
         in_time(|| {
             let (_listener, url) = listen();
             let spawn = |change: fn(&mut Reconnect), url: &str| {
-                let mut reconnect = Reconnect::new(&Client::new());
+                let mut reconnect = Reconnect::new();
                 change(&mut reconnect);
                 let ignore = |_: &Sender, _: Message<'_>| {};
                 reconnect.spawn(url, ignore).map(drop)
@@ -794,6 +796,28 @@ mod messages {
             assert!(seen.is_sorted_by(|a, b| a < b), "{seen:?}");
             // Those between were handed to the connection that failed.
             assert!(seen[3] > 3 && seen[4..].len() == 299 - seen[3], "{seen:?}");
+            drop(raw);
+            assert_eq!(watched.down().lost_messages, 0);
+            watched.close();
+        });
+    }
+
+    #[test]
+    fn one_that_was_in_the_hand_when_the_connection_failed_is_reported_and_not_sent_again() {
+        in_time(|| {
+            let (listener, url) = listen();
+            let mut reconnect = hasty();
+            reconnect.max_queued_bytes(64 << 20);
+            let watched = Watched::start(&reconnect, &url);
+            // More than the system's buffers take from a peer that does not read.
+            watched.client.send(&vec![0; 48 << 20]).unwrap();
+            watched.client.send("next").unwrap();
+            Raw::accept_open(&listener).reset();
+            let down = watched.down();
+            retry(&down);
+            assert_eq!(down.lost_messages, 1);
+            let mut raw = Raw::accept_open(&listener);
+            raw.frame().is(TEXT, "next");
             drop(raw);
             assert_eq!(watched.down().lost_messages, 0);
             watched.close();

@@ -28,6 +28,8 @@ pub mod options_dial;
 
 pub mod options_tls;
 
+pub mod options_reconnect;
+
 pub mod cancel;
 
 pub mod handler;
@@ -47,6 +49,12 @@ pub mod connection;
 pub mod writer;
 
 pub mod prepared;
+
+pub mod reconnect;
+
+pub mod attempt;
+
+pub mod down;
 
 pub mod server;
 

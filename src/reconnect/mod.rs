@@ -27,7 +27,7 @@ use crate::{
 /// How to stay connected: a [`Client`] that connects again when the connection is lost.
 ///
 /// ```no_run
-/// use wstrand::{Attempt, Client, Down, Handler, Message, Reconnect, Sender};
+/// use wstrand::{Attempt, Down, Handler, Message, Reconnect, Sender};
 ///
 /// struct Prices;
 ///
@@ -46,7 +46,7 @@ use crate::{
 ///     }
 /// }
 ///
-/// let prices = Reconnect::new(&Client::new())
+/// let prices = Reconnect::new()
 ///     .max_queued_bytes(64 * 1024)
 ///     .spawn("ws://127.0.0.1:9001/prices", Prices)?;
 /// prices.send("subscribe EUR")?; // now, or when there is a connection
@@ -87,11 +87,10 @@ pub struct Reconnect {
 }
 
 impl Reconnect {
-    /// The defaults, and a client that says how to connect. Its [`Client::cancel`] is not looked at:
-    /// [`Reconnecting::close`] gives up attempts too.
-    pub fn new(client: &Client) -> Self {
+    /// The defaults.
+    pub fn new() -> Self {
         Self {
-            client: client.clone(),
+            client: Client::new(),
             limits: Limits {
                 first_delay: Duration::from_secs(1),
                 max_delay: Duration::from_secs(30),
@@ -102,6 +101,13 @@ impl Reconnect {
             answers: Answers::default(),
             max_queued_bytes: 0,
         }
+    }
+
+    /// Sets what to ask of a server, and how to reach it. [`Client::cancel`] is not looked at: [`Reconnecting::close`]
+    /// gives up attempts too.
+    pub fn client(&mut self, client: &Client) -> &mut Self {
+        self.client = client.clone();
+        self
     }
 
     /// Sets the longest pause after the first attempt. 1 s by default.
@@ -201,6 +207,12 @@ impl Reconnect {
             threads::spawn("wstrand", None, run).map_err(|error| Error::io(Phase::Spawn, error))?;
         shared.set_thread(thread);
         Ok(Reconnecting(shared))
+    }
+}
+
+impl Default for Reconnect {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
