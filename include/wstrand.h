@@ -183,7 +183,8 @@
 #define WSTRAND_LOST 6
 
 /**
- * There is no room in the send buffer. Nothing was sent.
+ * There is no room in the send buffer, or for a client that connects again no connection and no room in its queue.
+ * Nothing was sent.
  */
 #define WSTRAND_FULL 7
 
@@ -234,7 +235,7 @@
 #define WSTRAND_PROXY 16
 
 /**
- * Connecting was given up, by `wstrand_cancel_trigger`.
+ * Connecting was given up, by `wstrand_cancel_trigger` or `wstrand_reconnecting_close`.
  */
 #define WSTRAND_CANCELLED 17
 
@@ -2434,7 +2435,7 @@ uint64_t wstrand_attempt_session(const wstrand_attempt *attempt);
 const char *wstrand_attempt_url(const wstrand_attempt *attempt);
 
 /**
- * Connects to another URL.
+ * Connects to another URL, with the same header fields: also to another host.
  *
  * Threads: the callback's.
  *

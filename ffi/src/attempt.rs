@@ -70,7 +70,7 @@ pub unsafe extern "C" fn wstrand_attempt_url(attempt: *const wstrand_attempt) ->
     })
 }
 
-/// Connects to another URL.
+/// Connects to another URL, with the same header fields: also to another host.
 ///
 /// Threads: the callback's.
 ///

@@ -30,7 +30,7 @@ impl Attempt {
         &self.url
     }
 
-    /// Connects to another URL, now and later. If it cannot be used, that ends with [`Error::Misuse`].
+    /// Connects to another URL, now and later, with the same header fields: also to another host. If it cannot be used, that ends with [`Error::Misuse`].
     pub fn set_url(&mut self, url: impl Into<String>) {
         self.url = url.into();
     }
