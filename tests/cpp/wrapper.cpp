@@ -855,12 +855,13 @@ static void reconnecting(const std::string &url)
     };
     handler.on_down = [&](wstrand::down down) {
         CHECK(down.text().find(down.why().what()) == 0);
-        CHECK(down.session() <= 3 && down.attempts() <= 3 && down.lost_messages() == 0);
+        // One may have been in the hand when a session was cut.
+        CHECK(down.session() <= 3 && down.attempts() <= 3 && down.lost_messages() <= 1);
         CHECK(down.delay() <= 2ms);
         if (down.stop() != wstrand::stop::no)
             stopped.set_value(down.stop());
         else
-            CHECK(down.why().code() == WSTRAND_LOST);
+            CHECK(down.why().code() == WSTRAND_LOST || down.why().code() == WSTRAND_IO);
     };
     wstrand::options options;
     options.reconnect_first_delay(1ms)
