@@ -55,7 +55,8 @@
  *     [on_request] [on_connection] on_open (on_message | on_ping | on_pong)* [on_error] on_close
  *
  * Those in brackets need not come; the first two are a server's. Nothing comes after `on_close`, and nothing at
- * all once the program has freed a client's connection.
+ * all once the program has freed a client's connection. A client that connects again, `wstrand_reconnect`, has one
+ * connection after another, with `on_attempt` before each attempt and `on_down` after each.
  *
  * Who owns what:
  *
@@ -63,15 +64,19 @@
  *     wstrand_options     wstrand_options_new                  wstrand_options_free      one at a time
  *     wstrand_cancel      wstrand_cancel_new                   wstrand_cancel_free       any, at once
  *     wstrand_handler     wstrand_handler_new                  wstrand_handler_free      one at a time
- *     wstrand_connection  wstrand_connect*, a server           wstrand_connection_free,  any, at once;
- *                         (lent to callbacks),                 once for each connect     one receives
+ *     wstrand_connection  wstrand_connect*; a server or        wstrand_connection_free,  any, at once;
+ *                         wstrand_reconnect (lent),            once for each connect     one receives
  *                         wstrand_connection_retain            and each retain           or dispatches
  *     wstrand_writer      wstrand_connection_begin_message     wstrand_writer_free       one at a time
  *     wstrand_prepared    wstrand_prepared_new                 wstrand_prepared_free     any, at once
  *     wstrand_group       wstrand_group_new                    wstrand_group_free        any, at once
+ *     wstrand_reconnecting
+ *                         wstrand_reconnect                    wstrand_reconnecting_free any, at once
+ *     wstrand_attempt     the library: lent to on_attempt      -                         that callback's
+ *     wstrand_down        the library: lent to on_down         -                         that callback's
  *     wstrand_server      wstrand_server_new*                  wstrand_server_free       any, at once
  *     wstrand_error       a failed call, through `error`       wstrand_error_free        any, at once
- *                         (lent to on_error),
+ *                         (lent to on_error, on_down),
  *                         wstrand_error_copy
  *     wstrand_request     the library: lent to on_request,     -                         any, at once
  *                         wstrand_connection_request
@@ -106,7 +111,8 @@
  * - `close` is the protocol's closing handshake, `shutdown` cuts a connection, `free` gives memory back.
  *
  * What is where, in the order of this file: constants, types of handles and callbacks; then the functions of
- * versions and codes, wstrand_error, wstrand_options (all ends; compression; dialling; TLS), wstrand_cancel,
+ * versions and codes, wstrand_error, wstrand_options (all ends; compression; dialling; TLS; reconnecting), wstrand_cancel,
  * wstrand_handler, connecting, sending, receiving, dispatching, closing, what a wstrand_connection knows,
- * wstrand_writer, wstrand_prepared, wstrand_group, wstrand_server, wstrand_request, wstrand_response, the log.
+ * wstrand_writer, wstrand_prepared, wstrand_group, wstrand_reconnecting, wstrand_attempt, wstrand_down,
+ * wstrand_server, wstrand_request, wstrand_response, the log.
  */

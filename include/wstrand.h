@@ -55,7 +55,8 @@
  *     [on_request] [on_connection] on_open (on_message | on_ping | on_pong)* [on_error] on_close
  *
  * Those in brackets need not come; the first two are a server's. Nothing comes after `on_close`, and nothing at
- * all once the program has freed a client's connection.
+ * all once the program has freed a client's connection. A client that connects again, `wstrand_reconnect`, has one
+ * connection after another, with `on_attempt` before each attempt and `on_down` after each.
  *
  * Who owns what:
  *
@@ -63,15 +64,19 @@
  *     wstrand_options     wstrand_options_new                  wstrand_options_free      one at a time
  *     wstrand_cancel      wstrand_cancel_new                   wstrand_cancel_free       any, at once
  *     wstrand_handler     wstrand_handler_new                  wstrand_handler_free      one at a time
- *     wstrand_connection  wstrand_connect*, a server           wstrand_connection_free,  any, at once;
- *                         (lent to callbacks),                 once for each connect     one receives
+ *     wstrand_connection  wstrand_connect*; a server or        wstrand_connection_free,  any, at once;
+ *                         wstrand_reconnect (lent),            once for each connect     one receives
  *                         wstrand_connection_retain            and each retain           or dispatches
  *     wstrand_writer      wstrand_connection_begin_message     wstrand_writer_free       one at a time
  *     wstrand_prepared    wstrand_prepared_new                 wstrand_prepared_free     any, at once
  *     wstrand_group       wstrand_group_new                    wstrand_group_free        any, at once
+ *     wstrand_reconnecting
+ *                         wstrand_reconnect                    wstrand_reconnecting_free any, at once
+ *     wstrand_attempt     the library: lent to on_attempt      -                         that callback's
+ *     wstrand_down        the library: lent to on_down         -                         that callback's
  *     wstrand_server      wstrand_server_new*                  wstrand_server_free       any, at once
  *     wstrand_error       a failed call, through `error`       wstrand_error_free        any, at once
- *                         (lent to on_error),
+ *                         (lent to on_error, on_down),
  *                         wstrand_error_copy
  *     wstrand_request     the library: lent to on_request,     -                         any, at once
  *                         wstrand_connection_request
@@ -106,9 +111,10 @@
  * - `close` is the protocol's closing handshake, `shutdown` cuts a connection, `free` gives memory back.
  *
  * What is where, in the order of this file: constants, types of handles and callbacks; then the functions of
- * versions and codes, wstrand_error, wstrand_options (all ends; compression; dialling; TLS), wstrand_cancel,
+ * versions and codes, wstrand_error, wstrand_options (all ends; compression; dialling; TLS; reconnecting), wstrand_cancel,
  * wstrand_handler, connecting, sending, receiving, dispatching, closing, what a wstrand_connection knows,
- * wstrand_writer, wstrand_prepared, wstrand_group, wstrand_server, wstrand_request, wstrand_response, the log.
+ * wstrand_writer, wstrand_prepared, wstrand_group, wstrand_reconnecting, wstrand_attempt, wstrand_down,
+ * wstrand_server, wstrand_request, wstrand_response, the log.
  */
 
 #ifndef WSTRAND_H
@@ -179,7 +185,8 @@
 #define WSTRAND_LOST 6
 
 /**
- * There is no room in the send buffer. Nothing was sent.
+ * There is no room in the send buffer, or for a client that connects again no connection and no room in its queue.
+ * Nothing was sent.
  */
 #define WSTRAND_FULL 7
 
@@ -230,7 +237,7 @@
 #define WSTRAND_PROXY 16
 
 /**
- * Connecting was given up, by `wstrand_cancel_trigger`.
+ * Connecting was given up, by `wstrand_cancel_trigger` or `wstrand_reconnecting_close`.
  */
 #define WSTRAND_CANCELLED 17
 
@@ -365,6 +372,46 @@
 #define WSTRAND_OVERFLOW_DROP 2
 
 /**
+ * There will be another attempt.
+ */
+#define WSTRAND_STOP_NOT 0
+
+/**
+ * There will be none: `wstrand_reconnecting_close` was called.
+ */
+#define WSTRAND_STOP_CLOSED 1
+
+/**
+ * `wstrand_attempt_give_up` was called.
+ */
+#define WSTRAND_STOP_GIVEN_UP 2
+
+/**
+ * The HTTP status or the close code in the error is final.
+ */
+#define WSTRAND_STOP_ANSWER 3
+
+/**
+ * The URL or a header field that `on_attempt` set cannot be used.
+ */
+#define WSTRAND_STOP_MISUSE 4
+
+/**
+ * `wstrand_options_set_reconnect_max_attempts` was reached.
+ */
+#define WSTRAND_STOP_ATTEMPTS 5
+
+/**
+ * `wstrand_options_set_reconnect_give_up_after_ms` would be over before the next attempt.
+ */
+#define WSTRAND_STOP_TIME 6
+
+/**
+ * A bug in the library was caught.
+ */
+#define WSTRAND_STOP_PANIC 7
+
+/**
  * No logging.
  */
 #define WSTRAND_LOG_OFF 0
@@ -395,6 +442,14 @@
 #define WSTRAND_LOG_TRACE 5
 
 /**
+ * An attempt to connect that is about to begin, lent to `on_attempt`.
+ *
+ * What is set lasts: for this attempt, and for those that follow until it is set again. What cannot be used, which is
+ * seen when it is connected with, makes the client stop.
+ */
+typedef struct wstrand_attempt wstrand_attempt;
+
+/**
  * Gives up connecting from another thread, whatever it is waiting for: the name, TCP, a proxy, TLS or the opening
  * handshake.
  *
@@ -406,12 +461,17 @@ typedef struct wstrand_cancel wstrand_cancel;
 /**
  * A WebSocket connection, of a client or of a server.
  *
- * Made by `wstrand_connect`, or by a server and lent to its callbacks. It is counted by reference:
+ * Made by `wstrand_connect`, or by a server or `wstrand_reconnect` and lent to its callbacks. It is counted by reference:
  * `wstrand_connect` and `wstrand_connection_retain` give the caller one reference each, and
  * `wstrand_connection_free` takes one back. All functions may be called from any thread that has a
  * reference, and inside callbacks; sending, receiving and closing go on at the same time.
  */
 typedef struct wstrand_connection wstrand_connection;
+
+/**
+ * That there is no connection, why, and what comes next; lent to `on_down`.
+ */
+typedef struct wstrand_down wstrand_down;
 
 /**
  * Why a call failed, in full.
@@ -432,8 +492,9 @@ typedef struct wstrand_error wstrand_error;
  *
  * A message is framed once, and compressed once for all members that compress alike; a large one is shared by all
  * that still have to write it. (A client's connection masks each frame with a key of its own, so there it is framed
- * anew.) The calling thread writes what each member's socket takes at once. The rest waits, `max_buffered_bytes` for
- * a member at the most, and is sent in the background. So no member ever holds up a call, nor another member.
+ * anew.) Each member's socket is given what it takes at once, by the calling thread, or by one of the group's where there
+ * are many members. The rest waits, `max_buffered_bytes` for a member at the most, and is sent in the background. So no
+ * member ever holds up a call, nor another member.
  *
  * All members get the messages of a group in the same order, however many threads send.
  */
@@ -442,7 +503,7 @@ typedef struct wstrand_group wstrand_group;
 /**
  * The functions that are called back, and the pointer that they get.
  *
- * Made by `wstrand_handler_new`, freed by `wstrand_handler_free`. `wstrand_connect` and
+ * Made by `wstrand_handler_new`, freed by `wstrand_handler_free`. `wstrand_connect`, `wstrand_reconnect` and
  * `wstrand_server_new` copy it and hold on to its userdata, so it may be used again, changed and freed
  * right after; `userdata_free` is called when the handler and everything that was made with it are gone.
  *
@@ -486,6 +547,14 @@ typedef struct wstrand_options wstrand_options;
  * (RFC 6455, section 5.3), so there it is sent like any other message.
  */
 typedef struct wstrand_prepared wstrand_prepared;
+
+/**
+ * A client that connects again when its connection is lost.
+ *
+ * Made by `wstrand_reconnect`, freed by `wstrand_reconnecting_free`. All functions may be called from any thread, and
+ * inside callbacks.
+ */
+typedef struct wstrand_reconnecting wstrand_reconnecting;
 
 /**
  * What a client asked for: the request line and header fields of an opening handshake or of plain HTTP.
@@ -589,6 +658,18 @@ typedef void (*wstrand_request_fn)(const wstrand_request *request,
  * `wstrand_handler_set_on_connection`.
  */
 typedef void (*wstrand_connection_fn)(wstrand_connection *connection, void *userdata);
+
+/**
+ * A client that connects again is about to connect; see `wstrand_handler_set_on_attempt`. `attempt` lives until the
+ * callback returns.
+ */
+typedef void (*wstrand_attempt_fn)(wstrand_attempt *attempt, void *userdata);
+
+/**
+ * A client that connects again has no connection; see `wstrand_handler_set_on_down`. `down` lives until the callback
+ * returns.
+ */
+typedef void (*wstrand_down_fn)(const wstrand_down *down, void *userdata);
 
 /**
  * A line of the log: `level` is WSTRAND_LOG_ERROR to WSTRAND_LOG_TRACE, `target` is the part of the library
@@ -1231,6 +1312,100 @@ int wstrand_options_danger_accept_invalid_hostnames(wstrand_options *options,
                                                     int accept);
 
 /**
+ * Sets the longest pause after the first attempt of a client that connects again, `wstrand_reconnect`. The longest
+ * doubles with each attempt, up to that of `wstrand_options_set_reconnect_max_delay_ms`; how much of it a pause takes
+ * is up to chance. 1,000 ms by default.
+ *
+ * Others ignore it, as they do all options of this name.
+ *
+ * Threads: one at a time.
+ *
+ * @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT if `delay_ms` is less than 1, or for NULL.
+ */
+int wstrand_options_set_reconnect_first_delay_ms(wstrand_options *options,
+                                                 int64_t delay_ms);
+
+/**
+ * Sets the longest pause after any number of attempts; not less than that after the first, or `wstrand_reconnect` says
+ * so. A server that asks for more, with Retry-After (RFC 9110, section 10.2.3), gets it, up to ten times this.
+ * 30,000 ms by default.
+ *
+ * Threads: one at a time.
+ *
+ * @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT if `delay_ms` is less than 1, or for NULL.
+ */
+int wstrand_options_set_reconnect_max_delay_ms(wstrand_options *options,
+                                               int64_t delay_ms);
+
+/**
+ * Sets how long a connection must stay up for the pauses, and what limits the attempts, to begin anew.
+ * 10,000 ms by default.
+ *
+ * Threads: one at a time.
+ *
+ * @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT if `uptime_ms` is less than 1, or for NULL.
+ */
+int wstrand_options_set_reconnect_stable_after_ms(wstrand_options *options,
+                                                  int64_t uptime_ms);
+
+/**
+ * Stops after so many attempts in a row, the first one included, that brought no connection which stayed up for
+ * `wstrand_options_set_reconnect_stable_after_ms`.
+ *
+ * Threads: one at a time.
+ *
+ * @param attempts 0 for no limit, the default.
+ * @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT for NULL.
+ */
+int wstrand_options_set_reconnect_max_attempts(wstrand_options *options,
+                                               size_t attempts);
+
+/**
+ * Has no attempt begin later than this after a connection that had stayed up was lost, or after `wstrand_reconnect`.
+ *
+ * Threads: one at a time.
+ *
+ * @param time_ms 0 for no limit, the default.
+ * @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT if `time_ms` is negative, or for NULL.
+ */
+int wstrand_options_set_reconnect_give_up_after_ms(wstrand_options *options,
+                                                   int64_t time_ms);
+
+/**
+ * Has a client try again after this answer, which would else be final: 401 where `on_attempt` brings a fresh token, or
+ * 1000. See `wstrand_reconnect`.
+ *
+ * Threads: one at a time.
+ *
+ * @param answer An HTTP status, 100 to 599, or a close code, 1000 to 4999.
+ * @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT if `answer` is neither, or for NULL.
+ */
+int wstrand_options_add_reconnect_retry_on(wstrand_options *options,
+                                           int answer);
+
+/**
+ * Has a client stop after this answer, after which it would else try again. See `wstrand_reconnect`.
+ *
+ * Threads: one at a time.
+ *
+ * @param answer An HTTP status, 100 to 599, or a close code, 1000 to 4999.
+ * @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT if `answer` is neither, or for NULL.
+ */
+int wstrand_options_add_reconnect_stop_on(wstrand_options *options,
+                                          int answer);
+
+/**
+ * Sets how many bytes of messages may wait while there is no connection; see `wstrand_reconnecting_send`.
+ *
+ * Threads: one at a time.
+ *
+ * @param bytes The payloads, and 16 bytes a message. 0, the default, for none: they are refused.
+ * @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT for NULL.
+ */
+int wstrand_options_set_reconnect_queue_bytes(wstrand_options *options,
+                                              size_t bytes);
+
+/**
  * Makes one that has not been triggered.
  *
  * Threads: any.
@@ -1418,6 +1593,34 @@ int wstrand_handler_set_on_request(wstrand_handler *handler,
  */
 int wstrand_handler_set_on_connection(wstrand_handler *handler,
                                       wstrand_connection_fn on_connection);
+
+/**
+ * Sets what is called before each attempt of `wstrand_reconnect` to connect. It may change the URL and header fields, or
+ * give up; it may take its time, as to fetch a token. Others ignore it.
+ *
+ * Clients that exist already are not affected.
+ *
+ * Threads: one at a time.
+ *
+ * @param on_attempt NULL for none, the default.
+ * @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT if `handler` is NULL.
+ */
+int wstrand_handler_set_on_attempt(wstrand_handler *handler,
+                                   wstrand_attempt_fn on_attempt);
+
+/**
+ * Sets what is called where `wstrand_reconnect` has no connection: after an attempt that failed, and after a session has
+ * ended and `on_close` has returned. It is told why, and what comes next. Others ignore it.
+ *
+ * Clients that exist already are not affected.
+ *
+ * Threads: one at a time.
+ *
+ * @param on_down NULL for none, the default.
+ * @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT if `handler` is NULL.
+ */
+int wstrand_handler_set_on_down(wstrand_handler *handler,
+                                wstrand_down_fn on_down);
 
 /**
  * Connects to a WebSocket server: resolves the name, connects, and does the opening handshake
@@ -1781,8 +1984,8 @@ wstrand_connection *wstrand_connection_retain(wstrand_connection *connection);
  *
  * The last one of a client's connection closes it, with code 1000, if it is still open: no callback begins any
  * more, not `on_close` either, events in a queue are thrown away, and the closing handshake goes on in the
- * background for the close timeout at the most. A server's connection goes on: close it with
- * `wstrand_connection_close`.
+ * background for the close timeout at the most. A server's connection, and one of `wstrand_reconnect`, goes on: close
+ * it with `wstrand_connection_close`.
  *
  * Blocks, where it is the last one of a client's connection, until the callback that is running has
  * returned: after it nothing of the program's is used any more. It does not wait for that inside this
@@ -1815,6 +2018,15 @@ int wstrand_connection_set_userdata(wstrand_connection *connection,
  * @return The pointer; NULL if none was set, or for NULL.
  */
 void *wstrand_connection_userdata(const wstrand_connection *connection);
+
+/**
+ * Tells which connection of a client that connects again this is.
+ *
+ * Threads: any.
+ *
+ * @return The number of the session, from 1 on; 1 for all other connections; 0 for NULL.
+ */
+uint64_t wstrand_connection_session(const wstrand_connection *connection);
 
 /**
  * Tells how far the connection has come, as the W3C WebSocket API's `readyState`.
@@ -2237,6 +2449,272 @@ int wstrand_group_send_binary_except(wstrand_group *group,
                                      size_t size,
                                      size_t *queued,
                                      wstrand_error **error);
+
+/**
+ * Connects to a WebSocket server, and connects again when the connection is lost, until there is a reason to stop.
+ *
+ * Does not block: it connects on a thread of its own, on which all callbacks come. `*reconnecting` is set before the
+ * first of them begins.
+ *
+ * Each connection is a session, with a number from 1 on, and calls back as any other, from `on_open` to `on_close`; its
+ * handle is lent to these callbacks, `wstrand_connection_retain` keeps it, and `wstrand_connection_session` tells the
+ * number. Around them come `on_attempt`, before each attempt to connect, and `on_down`, after each one that failed and
+ * after each session:
+ *
+ *     (on_attempt [on_open ... on_close] on_down)*
+ *
+ * Between attempts there are pauses, of a length by chance from nothing up to a longest one, which begins with
+ * `wstrand_options_set_reconnect_first_delay_ms` and doubles with each attempt, until a connection has stayed up for
+ * some time: a server that accepts and drops is not hammered. Retry-After (RFC 9110, section 10.2.3) is honoured.
+ *
+ * It stops, and the last `on_down` says so:
+ *
+ * - after `wstrand_reconnecting_close` or `wstrand_attempt_give_up`;
+ * - after an answer that nothing changes by itself: an HTTP status of 4xx but 408 and 429; the close codes 1000, 1002,
+ *   1003, 1007, 1008, 1009 and 1010, also where this end has failed the connection with them; 3000 and 3003, which are
+ *   for close what 401 and 403 are for HTTP. `wstrand_options_add_reconnect_retry_on` and
+ *   `wstrand_options_add_reconnect_stop_on` choose otherwise;
+ * - where `wstrand_attempt_set_url` or `wstrand_attempt_set_header` was given what cannot be used;
+ * - after `wstrand_options_set_reconnect_max_attempts` or `wstrand_options_set_reconnect_give_up_after_ms`.
+ *
+ * Everything else is tried again: names that are not found, TLS that fails, other statuses and close codes, connections
+ * that end without Close, peers that vanish.
+ *
+ * Threads: any.
+ *
+ * @param url As for `wstrand_connect`.
+ * @param options NULL for the defaults. May be freed right after. `wstrand_options_set_cancel` is not looked at.
+ * @param handler What is called back, which has no queue. May be freed right after.
+ * @param reconnecting Where it goes, which the caller frees; NULL on failure.
+ * @param error Where the reason of a failure goes; NULL on success. May be NULL.
+ * @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT if the URL or an option cannot be used, if the handler has a queue, or
+ * for NULL; WSTRAND_IO if there are no descriptors (it holds two) or no thread can be started. That the server cannot
+ * be reached is for `on_down` to say.
+ */
+WSTRAND_NODISCARD
+int wstrand_reconnect(const char *url,
+                      const wstrand_options *options,
+                      const wstrand_handler *handler,
+                      wstrand_reconnecting **reconnecting,
+                      wstrand_error **error);
+
+/**
+ * Frees it. NULL is fine.
+ *
+ * If it has not stopped, it is closed with code 1000: no callback begins any more, messages that wait are thrown away,
+ * and the closing handshake goes on in the background for the close timeout at the most.
+ *
+ * Blocks until the callback that is running has returned: after it nothing of the program's is used any more. It does
+ * not wait for that inside its own callbacks, nor where two callbacks would wait for each other.
+ *
+ * Threads: any, the last to use it.
+ */
+void wstrand_reconnecting_free(wstrand_reconnecting *reconnecting);
+
+/**
+ * Sends a message.
+ *
+ * Over a connection that is open it goes as by `wstrand_connection_send_text`, and blocks as that does. While there is
+ * none, and until `on_open` has returned and what was queued before is sent, it waits in a queue, if
+ * `wstrand_options_set_reconnect_queue_bytes` gives it room; that does not block. In callbacks of a session, send on
+ * that connection: in `on_open` that goes before what waits.
+ *
+ * A message is never sent twice, and so may be lost: one that was handed to a connection does not come back when that
+ * fails, whether the peer had received it or not, for nobody knows. Where that matters, the peer has to acknowledge.
+ * What waits is sent in order, and before what is sent later on; `wstrand_down_lost_messages` counts what is known not
+ * to have been.
+ *
+ * Threads: any, also several at once.
+ *
+ * @param kind WSTRAND_TEXT or WSTRAND_BINARY.
+ * @param data UTF-8 if it is text. NULL if `size` is 0. It is not needed after the call.
+ * @param size In bytes.
+ * @param error Where the reason of a failure goes; NULL on success. May be NULL.
+ * @return WSTRAND_OK; WSTRAND_FULL if there is no connection and no room: nothing was sent; WSTRAND_INVALID_ARGUMENT
+ * for what is no such message, or for NULL; WSTRAND_CLOSED or WSTRAND_LOST once it was closed or has stopped; else as
+ * `wstrand_connection_send_text`, and the message does not wait.
+ */
+int wstrand_reconnecting_send(wstrand_reconnecting *reconnecting,
+                              int kind,
+                              const void *data,
+                              size_t size,
+                              wstrand_error **error);
+
+/**
+ * Sends a message if that needs no waiting, or has it wait in the queue. Never blocks.
+ *
+ * Threads: any, also several at once.
+ *
+ * @return As `wstrand_reconnecting_send`; WSTRAND_FULL also if the connection that there is has no room.
+ */
+int wstrand_reconnecting_try_send(wstrand_reconnecting *reconnecting,
+                                  int kind,
+                                  const void *data,
+                                  size_t size,
+                                  wstrand_error **error);
+
+/**
+ * Tells the last session that there was.
+ *
+ * Threads: any.
+ *
+ * @return Its number, from 1 on; 0 if there was none yet, or for NULL.
+ */
+uint64_t wstrand_reconnecting_session(const wstrand_reconnecting *reconnecting);
+
+/**
+ * Connects no more, and starts the closing handshake of the connection that there is, as `wstrand_connection_close`
+ * does. Pauses and attempts end at once. What waits in the queue is lost. `on_down` comes last.
+ *
+ * Never blocks. A second call does nothing.
+ *
+ * Threads: any.
+ *
+ * @param code As for `wstrand_connection_close`.
+ * @param reason As for `wstrand_connection_close`.
+ * @param error Where the reason of a failure goes; NULL on success. May be NULL.
+ * @return As `wstrand_connection_close`.
+ */
+int wstrand_reconnecting_close(wstrand_reconnecting *reconnecting,
+                               uint16_t code,
+                               const char *reason,
+                               wstrand_error **error);
+
+/**
+ * Waits until it has stopped, in whatever way, and the last `on_down` has returned. It does not close.
+ *
+ * Threads: any.
+ *
+ * @param timeout_ms 0 not to wait at all, negative to wait for ever.
+ * @param error Where the reason of a failure goes; NULL on success. May be NULL.
+ * @return WSTRAND_OK if it has stopped; WSTRAND_TIMEOUT if it has not yet; WSTRAND_WOULD_DEADLOCK inside its own
+ * callbacks, or if one of those waits for the callback that this is called in; WSTRAND_INVALID_ARGUMENT for NULL.
+ */
+int wstrand_reconnecting_wait_closed(wstrand_reconnecting *reconnecting,
+                                     int64_t timeout_ms,
+                                     wstrand_error **error);
+
+/**
+ * Tells which attempt in a row this is.
+ *
+ * Threads: the callback's.
+ *
+ * @return 1 for the first, and where the last connection has stayed up; 0 for NULL.
+ */
+size_t wstrand_attempt_number(const wstrand_attempt *attempt);
+
+/**
+ * Tells which session the attempt would bring.
+ *
+ * Threads: the callback's.
+ *
+ * @return Its number, from 1 on; 0 for NULL.
+ */
+uint64_t wstrand_attempt_session(const wstrand_attempt *attempt);
+
+/**
+ * Tells the URL to connect to.
+ *
+ * Threads: the callback's.
+ *
+ * @return Text that lives until the URL is set or the callback returns; NULL for NULL.
+ */
+const char *wstrand_attempt_url(const wstrand_attempt *attempt);
+
+/**
+ * Connects to another URL, with the same header fields: also to another host.
+ *
+ * Threads: the callback's.
+ *
+ * @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT if it is not UTF-8, or for NULL.
+ */
+int wstrand_attempt_set_url(wstrand_attempt *attempt, const char *url);
+
+/**
+ * Sends this header field in place of those of that name: such as Authorization, with a fresh token.
+ *
+ * Threads: the callback's.
+ *
+ * @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT if something is not UTF-8, or for NULL.
+ */
+int wstrand_attempt_set_header(wstrand_attempt *attempt,
+                               const char *name,
+                               const char *value);
+
+/**
+ * Does not connect, not later either.
+ *
+ * Threads: the callback's.
+ *
+ * @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT for NULL.
+ */
+int wstrand_attempt_give_up(wstrand_attempt *attempt);
+
+/**
+ * Tells everything in words, such as "connect: Connection refused (os error 111); again in 2.1 s".
+ *
+ * Threads: the callback's, as for all that follow.
+ *
+ * @return Text in English, without a full stop, that lives until the callback returns; NULL for NULL.
+ */
+const char *wstrand_down_text(const wstrand_down *down);
+
+/**
+ * Tells why: how the attempt failed or the session ended, with the phase. Where a session has ended cleanly the code
+ * is WSTRAND_CLOSED; where this end gave up before there was a connection, WSTRAND_CANCELLED.
+ *
+ * Threads: the callback's.
+ *
+ * @return The error, which lives until the callback returns, `wstrand_error_copy` keeps it; NULL for NULL.
+ */
+const wstrand_error *wstrand_down_error(const wstrand_down *down);
+
+/**
+ * Tells whether, and why, there will be no further attempt. If so, this is the last callback.
+ *
+ * Threads: the callback's.
+ *
+ * @return WSTRAND_STOP_NOT if there will be one, also for NULL; else one of the other WSTRAND_STOP_ constants. There
+ * may be more of them one day.
+ */
+int wstrand_down_stop(const wstrand_down *down);
+
+/**
+ * Tells how long the pause before the next attempt is.
+ *
+ * Threads: the callback's.
+ *
+ * @return Milliseconds; 0 if there will be none, or for NULL.
+ */
+uint64_t wstrand_down_delay_ms(const wstrand_down *down);
+
+/**
+ * Tells the last session that there was.
+ *
+ * Threads: the callback's.
+ *
+ * @return Its number, from 1 on; 0 if there was none, or for NULL.
+ */
+uint64_t wstrand_down_session(const wstrand_down *down);
+
+/**
+ * Tells how many attempts in a row have brought no connection that stayed up.
+ *
+ * Threads: the callback's.
+ *
+ * @return The number; 0 after a connection that did, or for NULL.
+ */
+size_t wstrand_down_attempts(const wstrand_down *down);
+
+/**
+ * Tells how many messages that waited will not be sent any more: those that were being handed to a connection when it
+ * failed, and where it stops those that wait. See `wstrand_reconnecting_send`.
+ *
+ * Threads: the callback's.
+ *
+ * @return The number; 0 for NULL.
+ */
+size_t wstrand_down_lost_messages(const wstrand_down *down);
 
 /**
  * Makes a server and binds its address: clients can connect from now on, and wait until it is started.

@@ -90,6 +90,7 @@ enum class tls_version : int {
 
 class connection;
 class error;
+class reconnecting;
 struct handler;
 
 namespace detail {
@@ -629,6 +630,51 @@ public:
         wstrand_options_set_cancel(get(), through.get());
         return *this;
     }
+    /** `reconnect` only, as what follows. */
+    options &reconnect_first_delay(std::chrono::milliseconds delay) noexcept
+    {
+        wstrand_options_set_reconnect_first_delay_ms(get(), delay.count());
+        return *this;
+    }
+    options &reconnect_max_delay(std::chrono::milliseconds delay) noexcept
+    {
+        wstrand_options_set_reconnect_max_delay_ms(get(), delay.count());
+        return *this;
+    }
+    options &reconnect_stable_after(std::chrono::milliseconds uptime) noexcept
+    {
+        wstrand_options_set_reconnect_stable_after_ms(get(), uptime.count());
+        return *this;
+    }
+    /** 0 for no limit. */
+    options &reconnect_max_attempts(std::size_t attempts) noexcept
+    {
+        wstrand_options_set_reconnect_max_attempts(get(), attempts);
+        return *this;
+    }
+    /** 0 for no limit. */
+    options &reconnect_give_up_after(std::chrono::milliseconds time) noexcept
+    {
+        wstrand_options_set_reconnect_give_up_after_ms(get(), time.count());
+        return *this;
+    }
+    /** An HTTP status or a close code. */
+    options &add_reconnect_retry_on(int answer) noexcept
+    {
+        wstrand_options_add_reconnect_retry_on(get(), answer);
+        return *this;
+    }
+    /** An HTTP status or a close code. */
+    options &add_reconnect_stop_on(int answer) noexcept
+    {
+        wstrand_options_add_reconnect_stop_on(get(), answer);
+        return *this;
+    }
+    options &reconnect_queue_bytes(std::size_t bytes) noexcept
+    {
+        wstrand_options_set_reconnect_queue_bytes(get(), bytes);
+        return *this;
+    }
     /** Servers only, as what follows. */
     options &add_allowed_origin(std::string_view origin)
     {
@@ -761,6 +807,94 @@ public:
 
 private:
     wstrand_response *handle_;
+};
+
+/** An attempt of `reconnect` to connect, lent to `on_attempt`; what is set lasts. See wstrand_attempt. */
+class attempt {
+public:
+    explicit attempt(wstrand_attempt *handle) noexcept : handle_(handle) {}
+
+    /** Tells which attempt in a row this is, from 1 on. */
+    std::size_t number() const noexcept { return wstrand_attempt_number(handle_); }
+    /** Tells which session it would bring, from 1 on. */
+    std::uint64_t session() const noexcept { return wstrand_attempt_session(handle_); }
+    /** Tells the URL to connect to; it lives until another is set. */
+    std::string_view url() const noexcept { return detail::view(wstrand_attempt_url(handle_)); }
+
+    /** Connects to another URL. */
+    void set_url(std::string_view url, error &failure) noexcept
+    {
+        failure = error(wstrand_attempt_set_url(handle_, detail::c_text(url).c_str()));
+    }
+    /** Sends this header field in place of those of that name. */
+    void set_header(std::string_view name, std::string_view value, error &failure) noexcept
+    {
+        failure = error(wstrand_attempt_set_header(handle_, detail::c_text(name).c_str(),
+                                                   detail::c_text(value).c_str()));
+    }
+    /** Does not connect, not later either. */
+    void give_up() noexcept { wstrand_attempt_give_up(handle_); }
+
+#if WSTRAND_EXCEPTIONS
+    void set_url(std::string_view url)
+    {
+        detail::throwing([&](error &failure) { set_url(url, failure); });
+    }
+    void set_header(std::string_view name, std::string_view value)
+    {
+        detail::throwing([&](error &failure) { set_header(name, value, failure); });
+    }
+#endif
+
+    wstrand_attempt *get() const noexcept { return handle_; }
+
+private:
+    wstrand_attempt *handle_;
+};
+
+/** Whether `reconnect` tries again, and why not. */
+enum class stop : int {
+    /** It does. */
+    no = WSTRAND_STOP_NOT,
+    closed = WSTRAND_STOP_CLOSED,
+    given_up = WSTRAND_STOP_GIVEN_UP,
+    answer = WSTRAND_STOP_ANSWER,
+    misuse = WSTRAND_STOP_MISUSE,
+    attempts = WSTRAND_STOP_ATTEMPTS,
+    time = WSTRAND_STOP_TIME,
+    panic = WSTRAND_STOP_PANIC,
+};
+
+/** That `reconnect` has no connection, why, and what comes next; lent to `on_down`. See wstrand_down. */
+class down {
+public:
+    explicit down(const wstrand_down *handle) noexcept : handle_(handle) {}
+
+    /** Tells everything in words. */
+    std::string_view text() const noexcept { return detail::view(wstrand_down_text(handle_)); }
+    /** Tells why. */
+    error why() const { return error::copy(wstrand_down_error(handle_)); }
+    /** Tells what comes next: another attempt, or why there is none. */
+    wstrand::stop stop() const noexcept { return static_cast<wstrand::stop>(wstrand_down_stop(handle_)); }
+    /** Tells how long the pause before the next attempt is; at most as long as a duration can be. */
+    std::chrono::milliseconds delay() const noexcept
+    {
+        const std::uint64_t longest = static_cast<std::uint64_t>(std::chrono::milliseconds::max().count());
+        const std::uint64_t delay = wstrand_down_delay_ms(handle_);
+        return std::chrono::milliseconds(
+            static_cast<std::chrono::milliseconds::rep>(delay < longest ? delay : longest));
+    }
+    /** Tells the last session that there was; 0 if there was none. */
+    std::uint64_t session() const noexcept { return wstrand_down_session(handle_); }
+    /** Tells how many attempts in a row have brought no connection that stayed up. */
+    std::size_t attempts() const noexcept { return wstrand_down_attempts(handle_); }
+    /** Tells how many messages that waited will not be sent any more. */
+    std::size_t lost_messages() const noexcept { return wstrand_down_lost_messages(handle_); }
+
+    const wstrand_down *get() const noexcept { return handle_; }
+
+private:
+    const wstrand_down *handle_;
 };
 
 /** A message to send to many connections: framed and compressed once. Any number of threads may send it. */
@@ -1085,6 +1219,9 @@ public:
         detail::throwing([&](error &failure) { close(code, reason, failure); });
     }
 #endif
+
+    /** Tells which connection of `reconnect` this is, from 1 on; 1 for all others. */
+    std::uint64_t session() const noexcept { return wstrand_connection_session(handle_); }
 
     /** Tells how far the connection has come. */
     wstrand::ready_state ready_state() const noexcept
@@ -1518,7 +1655,8 @@ inline connection connection_ref::share() const noexcept
  *
  * A callback may throw. Its connection is then closed with code 1011, events that come until it has closed
  * are still told, and the first exception is thrown again by `connection::wait_closed` or `connection::dispatch`,
- * for a server by `server::run` or `server::stop`.
+ * for a server by `server::run` or `server::stop`. A client that connects again is closed then, and
+ * `reconnecting::wait_closed` throws.
  */
 struct handler {
     callback<connection_ref> on_open;
@@ -1536,6 +1674,11 @@ struct handler {
     callback<request, response> on_request;
     /** Gets every connection to a server first of all, and may receive from it. */
     callback<connection_ref> on_connection;
+
+    /** May change what the next attempt of `reconnect` asks for, or give up. */
+    callback<attempt> on_attempt;
+    /** Gets why `reconnect` has no connection, and what comes next. */
+    callback<down> on_down;
 };
 
 namespace detail {
@@ -1569,6 +1712,10 @@ public:
             wstrand_handler_set_on_request(to, on_request);
         if (set.on_connection)
             wstrand_handler_set_on_connection(to, on_connection);
+        if (set.on_attempt)
+            wstrand_handler_set_on_attempt(to, on_attempt);
+        if (set.on_down)
+            wstrand_handler_set_on_down(to, on_down);
         wstrand_handler_set_queue_bytes(to, set.queue_bytes);
         return made;
     }
@@ -1667,8 +1814,17 @@ private:
     template <typename Call>
     static void of_connection(wstrand_connection *handle, void *userdata, Call call) noexcept
     {
-        guarded(userdata, call,
-                [handle] { wstrand_connection_close(handle, WSTRAND_CLOSE_INTERNAL_ERROR, nullptr, nullptr); });
+        guarded(userdata, call, [&] {
+            wstrand_connection_close(handle, WSTRAND_CLOSE_INTERNAL_ERROR, nullptr, nullptr);
+            stop_reconnecting(userdata);
+        });
+    }
+
+    /* Else a callback that throws would throw again and again. Without a handle it does nothing. */
+    static void stop_reconnecting(void *userdata) noexcept
+    {
+        wstrand_reconnecting_close((*static_cast<std::shared_ptr<state> *>(userdata))->reconnecting_,
+                                   WSTRAND_CLOSE_INTERNAL_ERROR, nullptr, nullptr);
     }
 
     static void on_open(wstrand_connection *handle, void *userdata) noexcept
@@ -1719,7 +1875,22 @@ private:
                       [&] { functions(userdata).on_connection(connection_ref(handle)); });
     }
 
+    static void on_attempt(wstrand_attempt *lent, void *userdata) noexcept
+    {
+        guarded(
+            userdata, [&] { functions(userdata).on_attempt(attempt(lent)); }, [&] { stop_reconnecting(userdata); });
+    }
+    static void on_down(const wstrand_down *lent, void *userdata) noexcept
+    {
+        guarded(
+            userdata, [&] { functions(userdata).on_down(down(lent)); }, [&] { stop_reconnecting(userdata); });
+    }
+
+    friend class wstrand::reconnecting;
+
     const handler functions_;
+    /* Set before the first callback, and alive until the last has returned. */
+    wstrand_reconnecting *reconnecting_ = nullptr;
     std::mutex mutex_;
     std::exception_ptr parked_;
 };
@@ -1860,6 +2031,171 @@ inline connection connect_over(int descriptor, std::string_view url, const optio
     return detail::throwing([&](error &failure) {
         return connect_over(descriptor, url, settings, std::move(called_back), failure);
     });
+}
+#endif
+
+/**
+ * A client that connects again, made by `reconnect`.
+ *
+ * Destroyed, it is closed with code 1000, and waits for the callback that is running: after that nothing that callbacks
+ * refer to is used any more. Inside one of its own callbacks it does not wait; see wstrand_reconnecting_free.
+ */
+class reconnecting {
+public:
+    /** None: what `reconnect` returns when it fails. */
+    reconnecting() noexcept = default;
+
+    explicit operator bool() const noexcept { return handle_ != nullptr; }
+
+    /** Sends a text message, or has it wait until there is a connection; see wstrand_reconnecting_send. */
+    void send(std::string_view text, error &failure) noexcept
+    {
+        send(message_kind::text, byte_view(text.data(), text.size()), failure);
+    }
+    void send(message_kind kind, byte_view bytes, error &failure) noexcept
+    {
+        detail::succeeds(failure, [&](wstrand_error **details) {
+            return wstrand_reconnecting_send(get(), static_cast<int>(kind), bytes.data(), bytes.size(), details);
+        });
+    }
+
+    /** Sends if that needs no waiting, or has it wait: false, and no error, if there is no room. Never blocks. */
+    bool try_send(message_kind kind, byte_view bytes, error &failure) noexcept
+    {
+        const bool has_room = detail::succeeds(failure, [&](wstrand_error **details) {
+            return wstrand_reconnecting_try_send(get(), static_cast<int>(kind), bytes.data(), bytes.size(),
+                                                 details);
+        });
+        if (failure.code() == WSTRAND_FULL)
+            failure = error();
+        return has_room;
+    }
+
+    /** Tells the last session that there was, from 1 on; 0 if there was none yet. */
+    std::uint64_t session() const noexcept { return wstrand_reconnecting_session(get()); }
+
+    /** Connects no more, and closes the connection that there is. Never blocks. */
+    void close(std::uint16_t code, std::string_view reason, error &failure) noexcept
+    {
+        if (reason.find('\0') != std::string_view::npos) {
+            failure = error(WSTRAND_INVALID_ARGUMENT);
+            return;
+        }
+        detail::succeeds(failure, [&](wstrand_error **details) {
+            return wstrand_reconnecting_close(get(), code, std::string(reason).c_str(), details);
+        });
+    }
+
+    /** Waits until it has stopped, in whatever way. It does not close. Not for its own callbacks. */
+    void wait_closed(error &failure) noexcept { wait_ms(-1, failure); }
+
+    /** Waits as `wait_closed` does, but no longer than this; tells whether it has stopped. */
+    bool wait_closed(std::chrono::milliseconds timeout, error &failure) noexcept
+    {
+        return wait_ms(detail::count(timeout), failure);
+    }
+
+#if WSTRAND_EXCEPTIONS
+    void send(std::string_view text)
+    {
+        detail::throwing([&](error &failure) { send(text, failure); });
+    }
+    void send(message_kind kind, byte_view bytes)
+    {
+        detail::throwing([&](error &failure) { send(kind, bytes, failure); });
+    }
+    bool try_send(message_kind kind, byte_view bytes)
+    {
+        return detail::throwing([&](error &failure) { return try_send(kind, bytes, failure); });
+    }
+    void close(std::uint16_t code = WSTRAND_CLOSE_NORMAL, std::string_view reason = {})
+    {
+        detail::throwing([&](error &failure) { close(code, reason, failure); });
+    }
+    /** Throws what a callback threw, if one did; so does the other. */
+    void wait_closed()
+    {
+        error failure;
+        wait_ms(-1, failure);
+        rethrow(failure);
+    }
+    bool wait_closed(std::chrono::milliseconds timeout)
+    {
+        error failure;
+        const bool has_stopped = wait_closed(timeout, failure);
+        rethrow(failure);
+        return has_stopped;
+    }
+#endif
+
+    wstrand_reconnecting *get() const noexcept { return handle_.get(); }
+
+private:
+    friend reconnecting reconnect(std::string_view url, const options &settings, handler called_back,
+                                  error &failure) noexcept;
+
+    static reconnecting make(std::string_view url, const options &settings, handler called_back,
+                             error &failure) noexcept
+    {
+        reconnecting made;
+        made.state_ = std::make_shared<detail::state>(std::move(called_back));
+        const auto c_handler = detail::state::c_handler(made.state_);
+        detail::succeeds(failure, [&](wstrand_error **details) {
+            return wstrand_reconnect(detail::c_text(url).c_str(), settings.get(), c_handler.get(),
+                                     &made.state_->reconnecting_, details);
+        });
+        made.handle_.reset(made.state_->reconnecting_);
+        return made;
+    }
+
+    bool wait_ms(std::int64_t timeout, error &failure) noexcept
+    {
+        const bool has_stopped = detail::succeeds(failure, [&](wstrand_error **details) {
+            return wstrand_reconnecting_wait_closed(get(), timeout, details);
+        });
+        if (timeout >= 0 && failure.code() == WSTRAND_TIMEOUT)
+            failure = error();
+        return has_stopped;
+    }
+
+#if WSTRAND_EXCEPTIONS
+    void rethrow(const error &failure)
+    {
+        if (state_)
+            state_->rethrow();
+        if (failure)
+            throw failure;
+    }
+#endif
+
+    std::shared_ptr<detail::state> state_;
+    detail::owned<wstrand_reconnecting, wstrand_reconnecting_free> handle_; // goes first
+};
+
+/**
+ * Connects to a WebSocket server, and again when the connection is lost, until there is a reason to stop; see
+ * wstrand_reconnect. Does not block. The callbacks are those of one connection after another.
+ */
+inline reconnecting reconnect(std::string_view url, const options &settings, handler called_back,
+                              error &failure) noexcept
+{
+    return reconnecting::make(url, settings, std::move(called_back), failure);
+}
+inline reconnecting reconnect(std::string_view url, handler called_back, error &failure) noexcept
+{
+    return reconnect(url, options(), std::move(called_back), failure);
+}
+
+#if WSTRAND_EXCEPTIONS
+inline reconnecting reconnect(std::string_view url, const options &settings, handler called_back)
+{
+    return detail::throwing(
+        [&](error &failure) { return reconnect(url, settings, std::move(called_back), failure); });
+}
+inline reconnecting reconnect(std::string_view url, handler called_back)
+{
+    return detail::throwing(
+        [&](error &failure) { return reconnect(url, std::move(called_back), failure); });
 }
 #endif
 

@@ -55,6 +55,7 @@ pub struct Client {
     local_addr: Option<IpAddr>,
     proxy: ProxyChoice,
     max_redirects: u32,
+    session: u64,
     #[cfg(feature = "tls")]
     tls: ClientTls,
 }
@@ -78,6 +79,7 @@ impl Client {
             local_addr: None,
             proxy: ProxyChoice::None,
             max_redirects: 0,
+            session: 1,
             #[cfg(feature = "tls")]
             tls: ClientTls::new(),
         }
@@ -214,6 +216,23 @@ impl Client {
         self.open(socket, None, &target, &handshake, until)
     }
 
+    /// Numbers the connections from now on.
+    pub(crate) fn session(&mut self, session: u64) {
+        self.session = session;
+    }
+
+    /// Sets a header field in place of those of that name.
+    pub(crate) fn replace_header(&mut self, name: String, value: String) {
+        self.headers
+            .retain(|(other, _)| !other.eq_ignore_ascii_case(&name));
+        self.headers.push((name, value));
+    }
+
+    /// Says which option cannot be used, if one cannot.
+    pub(crate) fn check(&self) -> Result<()> {
+        self.deadline().map(drop)
+    }
+
     fn deadline(&self) -> Result<Instant> {
         self.options.check()?;
         match Wait::for_duration(self.connect_timeout) {
@@ -348,6 +367,7 @@ impl Client {
             request: None,
             peer_addr: socket.peer_addr(),
             local_addr: socket.local_addr(),
+            session: self.session,
         };
         let socket = Arc::new(socket);
         let shared = Shared::new(Role::Client, self.options.clone(), opened, socket.clone())?;

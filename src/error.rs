@@ -56,11 +56,13 @@ pub enum Error {
     #[error("proxy: {0}")]
     Proxy(Box<ProxyError>),
 
-    /// The attempt to connect was given up through its [`Cancel`](crate::Cancel).
+    /// The attempt to connect was given up through its [`Cancel`](crate::Cancel), or a
+    /// [`Reconnecting`](crate::Reconnecting) was closed while it had no connection.
     #[error("cancelled")]
     Cancelled,
 
-    /// `try_send` found no room below `max_buffered_bytes`. Nothing of the message was sent.
+    /// `try_send` found no room below `max_buffered_bytes`, or [`Reconnecting::send`](crate::Reconnecting::send) no
+    /// connection and no room in its queue. Nothing of the message was sent.
     #[error("the send buffer is full")]
     Full,
 

@@ -63,6 +63,11 @@
 //! [`wait_closed`](WebSocket::wait_closed) waits for its end. Dropping a connection closes it too. How it
 //! ended is told in the W3C API's terms, by [`CloseInfo`].
 //!
+//! # Connecting again
+//!
+//! [`Reconnect`] keeps a client connected: it calls the same [`Handler`] back for one connection after another, with
+//! pauses that grow in between, and takes messages while there is none.
+//!
 //! # Threads and signals
 //!
 //! The threads that the library starts, on which handlers run too, take no signals of the process's (they block
@@ -91,6 +96,7 @@ mod net;
 mod options;
 mod protocol;
 mod proxy;
+mod reconnect;
 mod server;
 mod sync;
 mod target;
@@ -117,6 +123,7 @@ pub use net::Cancel;
 pub use options::Options;
 pub use protocol::{ProtocolError, close::code as close_code};
 pub use proxy::Proxy;
+pub use reconnect::{Attempt, Down, Next, Reconnect, Reconnecting, Stop};
 pub use server::{Server, ServerHandle};
 #[cfg(feature = "tls")]
 pub use tls::{ClientTls, Identity, TlsVersion};

@@ -641,7 +641,7 @@ macro_rules! programs {
     };
 }
 
-programs! { arguments deflate dispatch duplex group lifetime logger pull server signals sigpipe }
+programs! { arguments deflate dispatch duplex group lifetime logger pull reconnect server signals sigpipe }
 
 /// Ends that no leak check survives: a process that ends in the middle, one that forks, a library that goes.
 mod ends {

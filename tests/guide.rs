@@ -17,6 +17,8 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use c_library::prefix;
 use certs::{authority, good};
@@ -166,6 +168,46 @@ mod the_guide {
     fn a_message_beyond_the_limit_fails_the_connection_with_1009() {
         for program in written("limits") {
             assert_eq!(run(&program, echo()), ["failed with 1009"]);
+        }
+    }
+
+    #[test]
+    fn a_client_connects_again_until_the_server_says_1000() {
+        for program in written("reconnect") {
+            let connections = AtomicUsize::new(0);
+            let server = wstrand::Server::bind(ANY_PORT).expect("a free port");
+            let serve = move |mut ws: WebSocket| {
+                let token = ws
+                    .request()
+                    .and_then(|it| it.headers().get("authorization"));
+                assert_eq!(token.expect("there is a token"), "Bearer fresh");
+                let number = connections.fetch_add(1, Ordering::Relaxed);
+                // The first has what waited for it, too.
+                for _ in 0..if number == 0 { 2 } else { 1 } {
+                    let message = text(&mut ws);
+                    ws.send_text(&message).expect("it is open");
+                }
+                match number {
+                    0 | 1 => ws.close(1012, "").expect("a good code"),
+                    _ => ws.close(1000, "").expect("a good code"),
+                }
+                ws.wait_closed();
+            };
+            let server = server.spawn(serve).expect("a thread");
+            let told = run(&program, address(&server));
+            server.stop(Duration::ZERO);
+            assert_eq!(
+                told,
+                [
+                    "session 1: subscribe",
+                    "session 1: hello",
+                    "session 2: subscribe",
+                    "session 3: subscribe",
+                    "stopped"
+                ],
+                "{}",
+                program.name
+            );
         }
     }
 

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 const ROWS: [(char, usize); 7] = [
-    ('A', 14),
+    ('A', 15),
     ('B', 14),
     ('C', 7),
     ('D', 9),
@@ -142,8 +142,11 @@ fn files_with(word: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn no_source_asks_for_the_time_of_day() {
-    assert_eq!(files_with("SystemTime"), BTreeSet::new());
+fn only_for_a_retry_after_that_is_a_date_is_the_time_of_day_asked() {
+    assert_eq!(
+        files_with("SystemTime::now"),
+        BTreeSet::from(["src/reconnect/mod.rs".to_owned()])
+    );
 }
 
 #[test]

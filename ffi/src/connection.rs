@@ -27,7 +27,7 @@ use crate::{
 
 /// A WebSocket connection, of a client or of a server.
 ///
-/// Made by `wstrand_connect`, or by a server and lent to its callbacks. It is counted by reference:
+/// Made by `wstrand_connect`, or by a server or `wstrand_reconnect` and lent to its callbacks. It is counted by reference:
 /// `wstrand_connect` and `wstrand_connection_retain` give the caller one reference each, and
 /// `wstrand_connection_free` takes one back. All functions may be called from any thread that has a
 /// reference, and inside callbacks; sending, receiving and closing go on at the same time.
@@ -64,10 +64,12 @@ pub(crate) enum Role {
     Client,
     /// The library keeps it until it has ended.
     Server,
+    /// One of a client that connects again. The library keeps it until it has ended.
+    Session,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct CallbackUserdata(*mut c_void);
+pub(crate) struct CallbackUserdata(pub(crate) *mut c_void);
 
 // SAFETY: the header says that callbacks come from the connections' threads; this library only passes
 // the pointer on.
@@ -89,11 +91,11 @@ impl wstrand_connection {
         let userdata = handler.map(wstrand_handler::userdata);
         let callbacks = handler.map(wstrand_handler::callbacks).unwrap_or_default();
         let queue = handler.and_then(wstrand_handler::queue);
-        Self::with_callbacks(ws, role, callbacks, userdata, queue)
+        Self::with_callbacks(ws.sender(), role, callbacks, userdata, queue)
     }
 
     pub(crate) fn with_callbacks(
-        ws: &WebSocket,
+        sender: Sender,
         role: Role,
         callbacks: Callbacks,
         userdata: Option<Arc<Userdata>>,
@@ -101,7 +103,6 @@ impl wstrand_connection {
     ) -> Arc<Self> {
         let pointer = userdata.as_ref().map_or(ptr::null_mut(), |it| it.pointer);
         Arc::new(Self {
-            sender: ws.sender(),
             role,
             callbacks,
             callback_userdata: CallbackUserdata(pointer),
@@ -112,13 +113,18 @@ impl wstrand_connection {
             pulled: Mutex::new(None),
             thread: Mutex::new(None),
             userdata: Mutex::new(None),
-            subprotocol: ws.subprotocol().map(c_string),
-            extensions: c_string(ws.extensions()),
-            peer_address: ws.peer_addr().map(|address| c_string(address.to_string())),
-            local_address: ws.local_addr().map(|address| c_string(address.to_string())),
+            subprotocol: sender.subprotocol().map(c_string),
+            extensions: c_string(sender.extensions()),
+            peer_address: sender
+                .peer_addr()
+                .map(|address| c_string(address.to_string())),
+            local_address: sender
+                .local_addr()
+                .map(|address| c_string(address.to_string())),
             fields: OnceLock::new(),
             request: OnceLock::new(),
             close_reason: OnceLock::new(),
+            sender,
         })
     }
 
@@ -269,7 +275,7 @@ impl wstrand_connection {
     }
 
     /// What passes the connection's events on to C.
-    pub(crate) fn events(self: &Arc<Self>) -> impl Handler + use<> {
+    pub(crate) fn events(self: &Arc<Self>) -> impl Handler + Send + use<> {
         Events(self.clone())
     }
 
@@ -363,8 +369,8 @@ pub unsafe extern "C" fn wstrand_connection_retain(
 ///
 /// The last one of a client's connection closes it, with code 1000, if it is still open: no callback begins any
 /// more, not `on_close` either, events in a queue are thrown away, and the closing handshake goes on in the
-/// background for the close timeout at the most. A server's connection goes on: close it with
-/// `wstrand_connection_close`.
+/// background for the close timeout at the most. A server's connection, and one of `wstrand_reconnect`, goes on: close
+/// it with `wstrand_connection_close`.
 ///
 /// Blocks, where it is the last one of a client's connection, until the callback that is running has
 /// returned: after it nothing of the program's is used any more. It does not wait for that inside this
@@ -433,6 +439,17 @@ pub unsafe extern "C" fn wstrand_connection_userdata(
     let userdata = |it: &wstrand_connection| lock(&it.userdata).as_ref().map(|it| it.pointer);
     // SAFETY: NULL or a handle, by the header's contract.
     unsafe { get(connection, None, userdata) }.unwrap_or(ptr::null_mut())
+}
+
+/// Tells which connection of a client that connects again this is.
+///
+/// Threads: any.
+///
+/// @return The number of the session, from 1 on; 1 for all other connections; 0 for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn wstrand_connection_session(connection: *const wstrand_connection) -> u64 {
+    // SAFETY: NULL or a handle, by the header's contract.
+    unsafe { get(connection, 0, |it| it.sender.session()) }
 }
 
 /// Tells how far the connection has come, as the W3C WebSocket API's `readyState`.

@@ -149,6 +149,11 @@ impl Gate {
         Waited::Done
     }
 
+    /// What it keeps alive, until no callback runs nor can begin.
+    pub(crate) fn userdata(&self) -> Option<Arc<Userdata>> {
+        self.lock().userdata.clone()
+    }
+
     pub(crate) fn is_over(&self) -> bool {
         self.lock().is_over
     }

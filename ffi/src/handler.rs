@@ -7,7 +7,9 @@ use std::{
 
 use crate::{
     arguments,
+    attempt::wstrand_attempt,
     connection::wstrand_connection,
+    down::wstrand_down,
     error::wstrand_error,
     events::Queue,
     guard,
@@ -18,7 +20,7 @@ use crate::{
 
 /// The functions that are called back, and the pointer that they get.
 ///
-/// Made by `wstrand_handler_new`, freed by `wstrand_handler_free`. `wstrand_connect` and
+/// Made by `wstrand_handler_new`, freed by `wstrand_handler_free`. `wstrand_connect`, `wstrand_reconnect` and
 /// `wstrand_server_new` copy it and hold on to its userdata, so it may be used again, changed and freed
 /// right after; `userdata_free` is called when the handler and everything that was made with it are gone.
 ///
@@ -53,6 +55,8 @@ pub(crate) struct Callbacks {
     pub(crate) on_close: wstrand_close_fn,
     pub(crate) on_request: wstrand_request_fn,
     pub(crate) on_connection: wstrand_connection_fn,
+    pub(crate) on_attempt: wstrand_attempt_fn,
+    pub(crate) on_down: wstrand_down_fn,
 }
 
 impl Callbacks {
@@ -147,6 +151,16 @@ pub type wstrand_request_fn = Option<
 /// `wstrand_handler_set_on_connection`.
 pub type wstrand_connection_fn =
     Option<unsafe extern "C-unwind" fn(connection: *mut wstrand_connection, userdata: *mut c_void)>;
+
+/// A client that connects again is about to connect; see `wstrand_handler_set_on_attempt`. `attempt` lives until the
+/// callback returns.
+pub type wstrand_attempt_fn =
+    Option<unsafe extern "C-unwind" fn(attempt: *mut wstrand_attempt, userdata: *mut c_void)>;
+
+/// A client that connects again has no connection; see `wstrand_handler_set_on_down`. `down` lives until the callback
+/// returns.
+pub type wstrand_down_fn =
+    Option<unsafe extern "C-unwind" fn(down: *const wstrand_down, userdata: *mut c_void)>;
 
 /// Makes a handler without callbacks.
 ///
@@ -358,6 +372,42 @@ pub unsafe extern "C" fn wstrand_handler_set_on_connection(
 ) -> c_int {
     // SAFETY: a handle or NULL, by the header's contract.
     unsafe { set(handler, |callbacks| callbacks.on_connection = on_connection) }
+}
+
+/// Sets what is called before each attempt of `wstrand_reconnect` to connect. It may change the URL and header fields, or
+/// give up; it may take its time, as to fetch a token. Others ignore it.
+///
+/// Clients that exist already are not affected.
+///
+/// Threads: one at a time.
+///
+/// @param on_attempt NULL for none, the default.
+/// @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT if `handler` is NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn wstrand_handler_set_on_attempt(
+    handler: *mut wstrand_handler,
+    on_attempt: wstrand_attempt_fn,
+) -> c_int {
+    // SAFETY: a handle or NULL, by the header's contract.
+    unsafe { set(handler, |callbacks| callbacks.on_attempt = on_attempt) }
+}
+
+/// Sets what is called where `wstrand_reconnect` has no connection: after an attempt that failed, and after a session has
+/// ended and `on_close` has returned. It is told why, and what comes next. Others ignore it.
+///
+/// Clients that exist already are not affected.
+///
+/// Threads: one at a time.
+///
+/// @param on_down NULL for none, the default.
+/// @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT if `handler` is NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn wstrand_handler_set_on_down(
+    handler: *mut wstrand_handler,
+    on_down: wstrand_down_fn,
+) -> c_int {
+    // SAFETY: a handle or NULL, by the header's contract.
+    unsafe { set(handler, |callbacks| callbacks.on_down = on_down) }
 }
 
 /// # Safety

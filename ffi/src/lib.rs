@@ -28,6 +28,8 @@ pub mod options_dial;
 
 pub mod options_tls;
 
+pub mod options_reconnect;
+
 pub mod cancel;
 
 pub mod handler;
@@ -49,6 +51,12 @@ pub mod writer;
 pub mod prepared;
 
 pub mod group;
+
+pub mod reconnect;
+
+pub mod attempt;
+
+pub mod down;
 
 pub mod server;
 

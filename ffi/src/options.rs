@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use wstrand::{Acceptance, Client, Deflate, Options, Server};
+use wstrand::{Acceptance, Client, Deflate, Options, Reconnect, Server};
 #[cfg(feature = "tls")]
 use wstrand::{ClientTls, Identity};
 
@@ -36,6 +36,8 @@ pub struct wstrand_options {
     /// Always has all that is for clients: so those that connect one after another share its TLS, which
     /// takes a while to make.
     pub(crate) client: Client,
+    /// Has everything but the client.
+    pub(crate) reconnect: Reconnect,
     pub(crate) tls: ClientTls,
     pub(crate) identity: Option<Identity>,
     subprotocols: Vec<String>,
@@ -55,6 +57,7 @@ impl wstrand_options {
             deflate: Deflate::new(),
             is_deflate_on: false,
             client: Client::new(),
+            reconnect: Reconnect::new(),
             tls: ClientTls::new(),
             identity: None,
             subprotocols: Vec::new(),
@@ -582,7 +585,7 @@ pub unsafe extern "C" fn wstrand_options_set_stack_bytes(
     })
 }
 
-fn at_least_1_ms(name: &'static str, timeout_ms: i64) -> Result<Duration, Failure> {
+pub(crate) fn at_least_1_ms(name: &'static str, timeout_ms: i64) -> Result<Duration, Failure> {
     match u64::try_from(timeout_ms) {
         Ok(timeout_ms @ 1..) => Ok(Duration::from_millis(timeout_ms)),
         _ => Err(Failure::invalid_argument(format!(

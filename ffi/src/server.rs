@@ -454,7 +454,7 @@ impl Handler {
     /// Runs a connection on this thread, which is its own.
     fn serve(&self, ws: WebSocket) {
         let connection = wstrand_connection::with_callbacks(
-            &ws,
+            ws.sender(),
             Role::Server,
             self.callbacks,
             Some(self.userdata.clone()),

@@ -22,7 +22,8 @@ pub const WSTRAND_UNRESPONSIVE: c_int = 4;
 pub const WSTRAND_CLOSED: c_int = 5;
 /// The connection ended without a closing handshake, as when the peer's process dies (close code 1006).
 pub const WSTRAND_LOST: c_int = 6;
-/// There is no room in the send buffer. Nothing was sent.
+/// There is no room in the send buffer, or for a client that connects again no connection and no room in its queue.
+/// Nothing was sent.
 pub const WSTRAND_FULL: c_int = 7;
 /// Another thread is using what only one thread at a time may use. Nothing was done.
 pub const WSTRAND_BUSY: c_int = 8;
@@ -43,7 +44,7 @@ pub const WSTRAND_PANIC: c_int = 14;
 pub const WSTRAND_TLS: c_int = 15;
 /// The proxy did not open a way to the server: `wstrand_error_http_status` tells 407 where it asks for credentials.
 pub const WSTRAND_PROXY: c_int = 16;
-/// Connecting was given up, by `wstrand_cancel_trigger`.
+/// Connecting was given up, by `wstrand_cancel_trigger` or `wstrand_reconnecting_close`.
 pub const WSTRAND_CANCELLED: c_int = 17;
 /// This process was forked from one that had a connection or a server. Nothing was done: see the top of this header.
 pub const WSTRAND_FORKED: c_int = 18;

@@ -1,7 +1,8 @@
 //! Push: the connection's own thread receives, and calls back.
 
 use crate::{
-    CloseInfo, Error, Message, Receiver, Sender, connection::receiver::Progress, net::socket::Wait,
+    Attempt, CloseInfo, Down, Error, Message, Receiver, Sender, connection::receiver::Progress,
+    net::socket::Wait,
 };
 
 /// What is called back as a connection lives; see [`WebSocket::run`](crate::WebSocket::run).
@@ -10,6 +11,9 @@ use crate::{
 /// the connection did not end cleanly, then `on_close`, and nothing after it. Calls never overlap: they
 /// come from one thread, on which no lock is held, so every method of the [`Sender`] may be used inside.
 /// A call that takes long holds up its own connection only.
+///
+/// [`Reconnect`](crate::Reconnect) calls back in this order for each of its connections, which
+/// [`Sender::session`] tells apart, and besides `on_attempt` and `on_down`, which nobody else does.
 ///
 /// A closure `FnMut(&Sender, Message)` is a handler that has only `on_message`.
 pub trait Handler {
@@ -40,6 +44,18 @@ pub trait Handler {
     fn on_close(&mut self, sender: &Sender, close: &CloseInfo) {
         let _ = (sender, close);
     }
+
+    /// A [`Reconnect`](crate::Reconnect) is about to connect, for the first time or again. What is called may
+    /// change the URL and header fields, or give up; it may take its time, as to fetch a token.
+    fn on_attempt(&mut self, attempt: &mut Attempt) {
+        let _ = attempt;
+    }
+
+    /// A [`Reconnect`](crate::Reconnect) has no connection: an attempt failed, or a session has ended, after
+    /// its `on_close`. [`Down::next`] tells what comes next; where it stops, nothing follows.
+    fn on_down(&mut self, down: &Down) {
+        let _ = down;
+    }
 }
 
 impl<F: FnMut(&Sender, Message<'_>)> Handler for F {
@@ -49,7 +65,7 @@ impl<F: FnMut(&Sender, Message<'_>)> Handler for F {
 }
 
 /// Receives on this thread until the connection has ended.
-pub(super) fn run(receiver: Receiver, mut handler: impl Handler) -> CloseInfo {
+pub(super) fn run(receiver: Receiver, handler: &mut impl Handler) -> CloseInfo {
     let sender = receiver.sender();
     // Closes the connection if the handler panics.
     let mut receiver = receiver;

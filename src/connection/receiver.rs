@@ -155,7 +155,11 @@ impl Receiver {
     /// Receives on this thread and calls `handler` back until the connection has ended, then says how.
     ///
     /// If the handler panics, the connection is closed with code 1011 and the panic goes on.
-    pub fn run(self, handler: impl Handler) -> CloseInfo {
+    pub fn run(self, mut handler: impl Handler) -> CloseInfo {
+        self.run_with(&mut handler)
+    }
+
+    pub(crate) fn run_with(self, handler: &mut impl Handler) -> CloseInfo {
         handler::run(self, handler)
     }
 

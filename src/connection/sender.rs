@@ -263,6 +263,16 @@ impl Sender {
         }
     }
 
+    /// Which of a [`Reconnect`](crate::Reconnect)'s connections this is, from 1 on. Others are always the first.
+    pub fn session(&self) -> u64 {
+        self.shared.opened.session
+    }
+
+    /// How the connection ended: cleanly, or how not.
+    pub(crate) fn outcome(&self) -> Result<()> {
+        self.shared.outcome()
+    }
+
     /// What the client asked for; `None` on a client's connection.
     pub fn request(&self) -> Option<&Request> {
         self.shared.opened.request.as_ref()

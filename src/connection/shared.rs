@@ -60,6 +60,8 @@ pub(crate) struct Opened {
     pub(crate) request: Option<Request>,
     pub(crate) peer_addr: Option<SocketAddr>,
     pub(crate) local_addr: Option<SocketAddr>,
+    /// Which one it is of a client that connects again.
+    pub(crate) session: u64,
 }
 
 /// What the lock guards: the outbox, and how far the connection has come.

@@ -83,6 +83,7 @@ fn open(socket: Socket, tenancy: Arc<Tenancy>, config: &Config) -> Result<WebSoc
         peer_addr: request.peer_addr,
         local_addr: socket.local_addr(),
         request: Some(request),
+        session: 1,
     };
     let shared = Shared::new(Role::Server, config.options.clone(), opened, socket.clone())?;
     let stage = tenancy.set(|tenant| tenant.shared = Arc::downgrade(&shared));

@@ -635,6 +635,145 @@ static void logging(const char *url)
     CHECK_INT(atomic_load(&freed), 7);
 }
 
+static void on_attempt(wstrand_attempt *attempt, void *userdata)
+{
+    const char *url = wstrand_attempt_url(attempt);
+    CHECK(url != NULL);
+    CHECK_INT(wstrand_attempt_number(attempt), 1);
+    CHECK_INT(wstrand_attempt_session(attempt), 1);
+    CHECK_INVALID(wstrand_attempt_set_url(attempt, NULL));
+    CHECK_INVALID(wstrand_attempt_set_url(attempt, bad));
+    CHECK_INVALID(wstrand_attempt_set_header(attempt, NULL, "b"));
+    CHECK_INVALID(wstrand_attempt_set_header(attempt, "A", NULL));
+    CHECK_INVALID(wstrand_attempt_set_header(attempt, bad, "b"));
+    CHECK_INVALID(wstrand_attempt_set_header(attempt, "A", bad));
+    if (userdata != NULL)
+        CHECK_OK(wstrand_attempt_set_header(attempt, line_end, "b"));
+    else {
+        CHECK_OK(wstrand_attempt_set_url(attempt, "nonsense"));
+        CHECK_TEXT(wstrand_attempt_url(attempt), "nonsense");
+    }
+}
+
+static void on_down(const wstrand_down *down, void *userdata)
+{
+    (void)userdata;
+    CHECK_INT(wstrand_down_stop(down), WSTRAND_STOP_MISUSE);
+    CHECK_INT(wstrand_error_code(wstrand_down_error(down)), WSTRAND_INVALID_ARGUMENT);
+    CHECK_INT(wstrand_down_delay_ms(down), 0);
+    CHECK_INT(wstrand_down_session(down), 0);
+    CHECK_INT(wstrand_down_attempts(down), 1);
+    CHECK_INT(wstrand_down_lost_messages(down), 0);
+    CHECK(strstr(wstrand_down_text(down), "not again") != NULL);
+}
+
+static void reconnecting(const char *good)
+{
+    static int (*const delays[])(wstrand_options *, int64_t) = {
+        wstrand_options_set_reconnect_first_delay_ms,
+        wstrand_options_set_reconnect_max_delay_ms,
+        wstrand_options_set_reconnect_stable_after_ms,
+    };
+    static int (*const answers[])(wstrand_options *, int) = {
+        wstrand_options_add_reconnect_retry_on,
+        wstrand_options_add_reconnect_stop_on,
+    };
+    wstrand_options *options = wstrand_options_new();
+    wstrand_handler *handler = wstrand_handler_new(NULL, NULL);
+    wstrand_reconnecting *client = (void *)&client;
+    size_t i;
+    int value;
+
+    for (i = 0; i < sizeof delays / sizeof *delays; i++) {
+        CHECK_INVALID(delays[i](NULL, 1));
+        for (value = -1; value <= 300; value++)
+            CHECK_INT(delays[i](options, value), value < 1 ? WSTRAND_INVALID_ARGUMENT : WSTRAND_OK);
+        CHECK_INVALID(delays[i](options, INT64_MIN));
+        CHECK_OK(delays[i](options, INT64_MAX));
+    }
+    for (i = 0; i < sizeof answers / sizeof *answers; i++) {
+        CHECK_INVALID(answers[i](NULL, 1000));
+        for (value = -1; value <= 70000; value++) {
+            const bool is_answer = (value >= 100 && value <= 599) || (value >= 1000 && value <= 4999);
+            CHECK_INT(answers[i](options, value), is_answer ? WSTRAND_OK : WSTRAND_INVALID_ARGUMENT);
+        }
+    }
+    CHECK_INVALID(wstrand_options_set_reconnect_give_up_after_ms(NULL, 1));
+    CHECK_INVALID(wstrand_options_set_reconnect_give_up_after_ms(options, -1));
+    CHECK_OK(wstrand_options_set_reconnect_give_up_after_ms(options, INT64_MAX));
+    CHECK_OK(wstrand_options_set_reconnect_give_up_after_ms(options, 0));
+    CHECK_INVALID(wstrand_options_set_reconnect_max_attempts(NULL, 1));
+    CHECK_OK(wstrand_options_set_reconnect_max_attempts(options, SIZE_MAX));
+    CHECK_OK(wstrand_options_set_reconnect_max_attempts(options, 0));
+    CHECK_INVALID(wstrand_options_set_reconnect_queue_bytes(NULL, 1));
+    CHECK_OK(wstrand_options_set_reconnect_queue_bytes(options, SIZE_MAX));
+    /* What was refused is remembered. */
+    CHECK_REFUSED(wstrand_reconnect(good, options, handler, &client, &error), WSTRAND_INVALID_ARGUMENT);
+    CHECK(client == NULL);
+    wstrand_options_free(options);
+
+    CHECK_INVALID(wstrand_reconnect(NULL, NULL, handler, &client, NULL));
+    CHECK_INVALID(wstrand_reconnect(good, NULL, NULL, &client, NULL));
+    CHECK_INVALID(wstrand_reconnect(good, NULL, handler, NULL, NULL));
+    CHECK_INVALID(wstrand_reconnect(bad, NULL, handler, &client, NULL));
+    CHECK_REFUSED(wstrand_reconnect("http://127.0.0.1/", NULL, handler, &client, &error),
+                  WSTRAND_INVALID_ARGUMENT);
+    options = wstrand_options_new();
+    CHECK_OK(wstrand_options_set_reconnect_max_delay_ms(options, 999));
+    CHECK_REFUSED(wstrand_reconnect(good, options, handler, &client, &error), WSTRAND_INVALID_ARGUMENT);
+    wstrand_options_free(options);
+    CHECK_OK(wstrand_handler_set_queue_bytes(handler, 1));
+    CHECK_REFUSED(wstrand_reconnect(good, NULL, handler, &client, &error), WSTRAND_INVALID_ARGUMENT);
+    CHECK_OK(wstrand_handler_set_queue_bytes(handler, 0));
+
+    REQUIRE(wstrand_reconnect(good, NULL, handler, &client, NULL) == WSTRAND_OK);
+    CHECK_INVALID(wstrand_reconnecting_send(NULL, WSTRAND_TEXT, "a", 1, NULL));
+    CHECK_REFUSED(wstrand_reconnecting_send(client, 0, "a", 1, &error), WSTRAND_INVALID_ARGUMENT);
+    CHECK_INVALID(wstrand_reconnecting_send(client, WSTRAND_TEXT, bad, 3, NULL));
+    CHECK_INVALID(wstrand_reconnecting_send(client, WSTRAND_TEXT, NULL, 3, NULL));
+    CHECK_INVALID(wstrand_reconnecting_try_send(NULL, WSTRAND_TEXT, "a", 1, NULL));
+    CHECK_REFUSED(wstrand_reconnecting_try_send(client, 3, "a", 1, &error), WSTRAND_INVALID_ARGUMENT);
+    CHECK_INVALID(wstrand_reconnecting_try_send(client, WSTRAND_BINARY, "a", SIZE_MAX, NULL));
+    CHECK_INVALID(wstrand_reconnecting_close(NULL, 1000, NULL, NULL));
+    CHECK_REFUSED(wstrand_reconnecting_close(client, 1005, NULL, &error), WSTRAND_INVALID_ARGUMENT);
+    CHECK_INVALID(wstrand_reconnecting_close(client, 1000, bad, NULL));
+    CHECK_INVALID(wstrand_reconnecting_wait_closed(NULL, 0, NULL));
+    CHECK_REFUSED(wstrand_reconnecting_wait_closed(client, 0, &error), WSTRAND_TIMEOUT);
+    CHECK_INT(wstrand_reconnecting_session(NULL), 0);
+    wstrand_reconnecting_free(client);
+    wstrand_reconnecting_free(NULL);
+    CHECK_INT(wstrand_connection_session(NULL), 0);
+    CHECK_INVALID(wstrand_handler_set_on_attempt(NULL, NULL));
+    CHECK_INVALID(wstrand_handler_set_on_down(NULL, NULL));
+    CHECK_OK(wstrand_handler_set_on_attempt(handler, NULL));
+    CHECK_OK(wstrand_handler_set_on_down(handler, NULL));
+    wstrand_handler_free(handler);
+
+    CHECK_INT(wstrand_attempt_number(NULL), 0);
+    CHECK_INT(wstrand_attempt_session(NULL), 0);
+    CHECK(wstrand_attempt_url(NULL) == NULL);
+    CHECK_INVALID(wstrand_attempt_set_url(NULL, good));
+    CHECK_INVALID(wstrand_attempt_set_header(NULL, "A", "b"));
+    CHECK_INVALID(wstrand_attempt_give_up(NULL));
+    CHECK(wstrand_down_text(NULL) == NULL);
+    CHECK(wstrand_down_error(NULL) == NULL);
+    CHECK_INT(wstrand_down_stop(NULL), WSTRAND_STOP_NOT);
+    CHECK_INT(wstrand_down_delay_ms(NULL), 0);
+    CHECK_INT(wstrand_down_session(NULL), 0);
+    CHECK_INT(wstrand_down_attempts(NULL), 0);
+    CHECK_INT(wstrand_down_lost_messages(NULL), 0);
+    for (i = 0; i < 2; i++) {
+        handler = wstrand_handler_new(i == 0 ? NULL : &client, NULL);
+        CHECK_OK(wstrand_handler_set_on_attempt(handler, on_attempt));
+        CHECK_OK(wstrand_handler_set_on_down(handler, on_down));
+        REQUIRE(wstrand_reconnect(good, NULL, handler, &client, NULL) == WSTRAND_OK);
+        wstrand_handler_free(handler);
+        CHECK_OK(wstrand_reconnecting_wait_closed(client, PATIENCE_MS, NULL));
+        CHECK_INT(wstrand_reconnecting_send(client, WSTRAND_TEXT, "a", 1, NULL), WSTRAND_LOST);
+        wstrand_reconnecting_free(client);
+    }
+}
+
 int main(void)
 {
     wstrand_handler *handler = wstrand_handler_new(NULL, NULL);
@@ -655,6 +794,7 @@ int main(void)
     no_connection();
     on_a_connection(url);
     no_request();
+    reconnecting(url);
     servers();
     logging(url);
     end_server(server);

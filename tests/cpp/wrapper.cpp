@@ -44,6 +44,8 @@ static_assert(std::is_nothrow_move_assignable_v<wstrand::connection>);
 static_assert(!std::is_copy_constructible_v<wstrand::connection>);
 static_assert(!std::is_copy_assignable_v<wstrand::connection>);
 static_assert(!std::is_copy_constructible_v<wstrand::server>);
+static_assert(!std::is_copy_constructible_v<wstrand::reconnecting>);
+static_assert(std::is_nothrow_move_constructible_v<wstrand::reconnecting>);
 static_assert(!std::is_copy_constructible_v<wstrand::options>);
 static_assert(!std::is_copy_constructible_v<wstrand::cancel>);
 static_assert(std::is_nothrow_move_constructible_v<wstrand::cancel>);
@@ -63,6 +65,7 @@ using wstrand::error;
 static_assert(noexcept(wstrand::connect("", std::declval<error &>())));
 static_assert(noexcept(wstrand::connect_unix("", "", {}, std::declval<error &>())));
 static_assert(noexcept(wstrand::connect_over(-1, "", {}, std::declval<error &>())));
+static_assert(noexcept(wstrand::reconnect("", {}, std::declval<error &>())));
 static_assert(noexcept(wstrand::cancel(std::declval<error &>())));
 static_assert(noexcept(std::declval<connection &>().send("", std::declval<error &>())));
 static_assert(noexcept(std::declval<connection &>().receive(std::declval<error &>())));
@@ -853,7 +856,115 @@ static void thrown_in_callbacks()
     CHECK(server.stop(patience) == 0);
 }
 
+/* An exception ends it for good, wherever it is thrown, and comes back from wait_closed. */
+static void reconnecting_throws(const std::string &url)
+{
+    for (int where = 0; where < 4; ++where) {
+        const auto at = [where](int here) {
+            if (where == here)
+                throw std::runtime_error("mine");
+        };
+        wstrand::handler handler;
+        handler.on_attempt = [=](wstrand::attempt) { at(0); };
+        handler.on_open = [=](wstrand::connection_ref ws) {
+            at(1);
+            ws.send("hello");
+        };
+        handler.on_message = [=](wstrand::connection_ref ws, const wstrand::message &) {
+            at(2);
+            ws.close(4000);
+        };
+        handler.on_down = [=](wstrand::down) { at(3); };
+        wstrand::options options;
+        options.reconnect_first_delay(1ms).reconnect_max_delay(2ms);
+        wstrand::reconnecting client = wstrand::reconnect(url, options, std::move(handler));
+        CHECK(thrown<std::runtime_error>([&] { client.wait_closed(); }) == "mine");
+        CHECK(client.wait_closed(0ms));
+        CHECK(!thrown<error>([&] { client.send("late"); }).empty());
+        CHECK(!thrown<error>([&] { client.close(1002); }).empty());
+    }
+    CHECK(!thrown<error>([] { wstrand::reconnect("nonsense", {}); }).empty());
+}
+
 #endif
+
+/* One session after another; the sessions' own callbacks, and those around them. */
+static void reconnecting(const std::string &url)
+{
+    error failure;
+    std::promise<std::string> told;
+    std::atomic<bool> was_told{false};
+    std::promise<wstrand::stop> stopped;
+    wstrand::handler handler;
+    handler.on_attempt = [](wstrand::attempt attempt) {
+        error refused;
+        CHECK(!attempt.url().empty());
+        attempt.set_header("X-Session", std::to_string(attempt.session()), refused);
+        CHECK(!refused);
+        attempt.set_url(std::string(attempt.url()), refused);
+        CHECK(!refused);
+        attempt.set_url(std::string_view("a\0b", 3), refused);
+        CHECK(refused.code() == WSTRAND_INVALID_ARGUMENT && attempt.number() >= 1);
+    };
+    handler.on_open = [](wstrand::connection_ref ws) {
+        error unsent;
+        if (ws.session() < 3)
+            ws.send("cut me", unsent);
+    };
+    handler.on_message = [&](wstrand::connection_ref ws, const wstrand::message &message) {
+        if (ws.session() == 3 && !was_told.exchange(true))
+            told.set_value(std::string(message.text()));
+    };
+    handler.on_down = [&](wstrand::down down) {
+        CHECK(down.text().find(down.why().what()) == 0);
+        // One may have been in the hand when a session was cut.
+        CHECK(down.session() <= 3 && down.attempts() <= 3 && down.lost_messages() <= 1);
+        CHECK(down.delay() <= 2ms);
+        if (down.stop() != wstrand::stop::no)
+            stopped.set_value(down.stop());
+        else
+            CHECK(down.why().code() == WSTRAND_LOST || down.why().code() == WSTRAND_IO);
+    };
+    wstrand::options options;
+    options.reconnect_first_delay(1ms)
+        .reconnect_max_delay(2ms)
+        .reconnect_stable_after(1h)
+        .reconnect_max_attempts(4)
+        .reconnect_give_up_after(0ms)
+        .add_reconnect_retry_on(1000)
+        .add_reconnect_stop_on(4001)
+        .reconnect_queue_bytes(1000);
+    wstrand::reconnecting client = wstrand::reconnect(url, options, std::move(handler), failure);
+    CHECK(!failure && client);
+    wstrand::reconnecting moved = std::move(client);
+    CHECK(!client && moved);
+    CHECK(!moved.wait_closed(0ms, failure) && !failure);
+    auto echo = told.get_future();
+    // What one of the first two sessions took along is lost.
+    do {
+        moved.send("hello", failure);
+    } while (echo.wait_for(10ms) != std::future_status::ready);
+    CHECK(echo.get() == "hello" && moved.session() == 3);
+    CHECK(moved.try_send(wstrand::message_kind::text, std::string("close me"), failure) && !failure);
+    CHECK(stopped.get_future().get() == wstrand::stop::answer);
+    moved.wait_closed(failure);
+    CHECK(!failure);
+    moved.send(wstrand::message_kind::binary, std::string("late"), failure);
+    CHECK(failure.code() == WSTRAND_LOST);
+    moved.close(WSTRAND_CLOSE_NORMAL, std::string_view("a\0b", 3), failure);
+    CHECK(failure.code() == WSTRAND_INVALID_ARGUMENT);
+
+    // Without a connection and without room.
+    moved = wstrand::reconnect("ws://127.0.0.1:1/", {}, failure);
+    CHECK(!failure);
+    CHECK(!moved.try_send(wstrand::message_kind::text, std::string("x"), failure) && !failure);
+    moved.send("x", failure);
+    CHECK(failure.code() == WSTRAND_FULL);
+    moved.close(WSTRAND_CLOSE_NORMAL, {}, failure);
+    CHECK(!failure && moved.wait_closed(patience, failure));
+    moved = wstrand::reconnect("nonsense", {}, failure);
+    CHECK(!moved && failure.code() == WSTRAND_INVALID_ARGUMENT);
+}
 
 int main(int argc, char **argv)
 {
@@ -874,11 +985,13 @@ int main(int argc, char **argv)
     sending(server.url);
     dispatching(server.url);
     small_things(server.url);
+    reconnecting(server.url);
     if (argc > 1 && std::string(argv[1]) != "light")
         secure(argv[1]);
 #if WSTRAND_EXCEPTIONS
     throwing(server.url);
     thrown_in_callbacks();
+    reconnecting_throws(server.url);
 #endif
     error failure;
     CHECK(server.server.stop(patience, failure) == 0 && !failure);

@@ -7,10 +7,10 @@ use std::{
 };
 
 use crate::{
-    cancel::*, closing::*, connect::*, connection::*, dispatch::*, error::*, group::*,
-    guard::tests as hook, handler::*, logging::*, options::*, options_deflate::*, options_dial::*,
-    options_tls::*, prepared::*, receive::*, request::*, response::*, send::*, server::*,
-    status::*, version::*, writer::*,
+    attempt::*, cancel::*, closing::*, connect::*, connection::*, dispatch::*, down::*, error::*,
+    group::*, guard::tests as hook, handler::*, logging::*, options::*, options_deflate::*,
+    options_dial::*, options_reconnect::*, options_tls::*, prepared::*, receive::*, reconnect::*,
+    request::*, response::*, send::*, server::*, status::*, version::*, writer::*,
 };
 
 /// What an export returned.
@@ -54,6 +54,7 @@ values! {
     *const c_void: |data| data.is_null();
     *mut c_void: |data| data.is_null();
     *const wstrand_request: |request| request.is_null();
+    *const wstrand_error: |error| error.is_null();
     *mut wstrand_connection: |connection| connection.is_null();
     *mut wstrand_error: |error| error.is_null();
     *mut wstrand_options: |options| options.is_null();
@@ -126,6 +127,14 @@ const WITH_NULL: &[Call] = calls! {
     wstrand_options_add_tls_pin(null_mut(), null(), 0);
     wstrand_options_danger_accept_invalid_certs(null_mut(), 1);
     wstrand_options_danger_accept_invalid_hostnames(null_mut(), 1);
+    wstrand_options_set_reconnect_first_delay_ms(null_mut(), 1);
+    wstrand_options_set_reconnect_max_delay_ms(null_mut(), 1);
+    wstrand_options_set_reconnect_stable_after_ms(null_mut(), 1);
+    wstrand_options_set_reconnect_max_attempts(null_mut(), 1);
+    wstrand_options_set_reconnect_give_up_after_ms(null_mut(), 1);
+    wstrand_options_add_reconnect_retry_on(null_mut(), 1000);
+    wstrand_options_add_reconnect_stop_on(null_mut(), 1000);
+    wstrand_options_set_reconnect_queue_bytes(null_mut(), 1);
     wstrand_cancel_new(null_mut(), null_mut());
     wstrand_cancel_trigger(null_mut());
     wstrand_cancel_is_triggered(null());
@@ -140,6 +149,8 @@ const WITH_NULL: &[Call] = calls! {
     wstrand_handler_set_queue_bytes(null_mut(), 1);
     wstrand_handler_set_on_request(null_mut(), None);
     wstrand_handler_set_on_connection(null_mut(), None);
+    wstrand_handler_set_on_attempt(null_mut(), None);
+    wstrand_handler_set_on_down(null_mut(), None);
     wstrand_connect(null(), null(), null(), null_mut(), null_mut());
     wstrand_connect_unix(null(), null(), null(), null(), null_mut(), null_mut());
     wstrand_connect_over(-1, null(), null(), null(), null_mut(), null_mut());
@@ -195,6 +206,27 @@ const WITH_NULL: &[Call] = calls! {
     wstrand_group_send_binary(null_mut(), null(), 0, null_mut(), null_mut());
     wstrand_group_send_text_except(null_mut(), null(), null(), 0, null_mut(), null_mut());
     wstrand_group_send_binary_except(null_mut(), null(), null(), 0, null_mut(), null_mut());
+    wstrand_connection_session(null());
+    wstrand_reconnect(null(), null(), null(), null_mut(), null_mut());
+    wstrand_reconnecting_free(null_mut());
+    wstrand_reconnecting_send(null_mut(), WSTRAND_TEXT, null(), 0, null_mut());
+    wstrand_reconnecting_try_send(null_mut(), WSTRAND_TEXT, null(), 0, null_mut());
+    wstrand_reconnecting_session(null());
+    wstrand_reconnecting_close(null_mut(), 1000, null(), null_mut());
+    wstrand_reconnecting_wait_closed(null_mut(), 0, null_mut());
+    wstrand_attempt_number(null());
+    wstrand_attempt_session(null());
+    wstrand_attempt_url(null());
+    wstrand_attempt_set_url(null_mut(), null());
+    wstrand_attempt_set_header(null_mut(), null(), null());
+    wstrand_attempt_give_up(null_mut());
+    wstrand_down_text(null());
+    wstrand_down_error(null());
+    wstrand_down_stop(null());
+    wstrand_down_delay_ms(null());
+    wstrand_down_session(null());
+    wstrand_down_attempts(null());
+    wstrand_down_lost_messages(null());
     wstrand_server_new(null(), null(), null(), null_mut(), null_mut());
     wstrand_server_new_unix(null(), null(), null(), null_mut(), null_mut());
     wstrand_server_new_over(-1, null(), null(), null_mut(), null_mut());
@@ -236,6 +268,7 @@ const FOR_NULL: &[(&str, Returned)] = &[
     ("wstrand_error_code", Returned::Code(WSTRAND_OK)),
     ("wstrand_error_os_code", Returned::Code(0)),
     ("wstrand_error_http_status", Returned::Code(0)),
+    ("wstrand_down_stop", Returned::Code(WSTRAND_STOP_NOT)),
     ("wstrand_error_text", Returned::Something),
     ("wstrand_error_phase", Returned::Something),
     (
