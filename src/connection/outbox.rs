@@ -5,7 +5,7 @@
 //! without the lock, and looks again until nothing is left. Others only append and leave; they wait where
 //! more than `max_buffered_bytes` would be waiting. A large message is not appended: its sender waits for
 //! the role and writes straight from the caller's memory; or, if it is to be compressed, sends it in fragments,
-//! so that the lock is never held for long.
+//! so that the lock is never held for long. One who will not wait compresses it without the lock.
 //!
 //! What a call that must not block could not write stays for the next writer; if there is none, a
 //! *flusher* thread lives for as long as something is left.
@@ -87,17 +87,23 @@ impl Shared {
         let len = outgoing.payload().len();
         let mut state = self.lock();
         state.check_open()?;
-        let is_large = len >= LARGE && patience != Patience::Try;
+        let is_large = len >= LARGE;
+        let may_wait = patience != Patience::Try;
         match outgoing {
             Outgoing::Message {
                 opcode,
                 payload,
-                may_compress,
-            } if is_large => {
-                if may_compress && state.encoder.compresses(len) {
-                    drop(state);
-                    return self.send_in_fragments(opcode, payload);
+                may_compress: true,
+            } if is_large && state.encoder.compresses(len) => {
+                if !may_wait {
+                    return self.try_send_compressed(state, opcode, payload);
                 }
+                drop(state);
+                return self.send_in_fragments(opcode, payload);
+            }
+            Outgoing::Message {
+                opcode, payload, ..
+            } if is_large && may_wait => {
                 return self.send_large(state, payload, |state| {
                     let frame = state.encoder.begin_frame(opcode, true, len);
                     frame.map_err(encode_error)
@@ -106,7 +112,7 @@ impl Shared {
             Outgoing::Prepared {
                 frame,
                 is_compressed,
-            } if is_large => {
+            } if is_large && may_wait => {
                 return self.send_large(state, frame, |state| {
                     state.note_prepared(is_compressed);
                     Ok(OpenFrame::READY)
@@ -125,6 +131,11 @@ impl Shared {
             state = self.wait_until(state, self.send_deadline(), false, may_go)?;
         }
         state.encode(outgoing)?;
+        self.see_to_writing(state, patience)
+    }
+
+    /// Writes what was appended, unless somebody else does or it may wait for more.
+    fn see_to_writing(&self, state: MutexGuard<'_, State>, patience: Patience) -> Result<()> {
         let is_gathering = state.pending.len() < GATHERED
             && (patience == Patience::Gather || self.is_between_callbacks());
         // A sender that has waited for the role is about to have it, and writes this too.
@@ -331,6 +342,38 @@ impl Shared {
         result
     }
 
+    /// Compresses a large message without the lock, in the place of a streamed one, so that nothing else needs the
+    /// compressor meanwhile nor takes the room; then appends it whole. Where Close has passed it, or it could not
+    /// be encoded, nothing of it was sent.
+    fn try_send_compressed<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        opcode: Opcode,
+        payload: &[u8],
+    ) -> Result<()> {
+        if state.is_streaming || !state.has_room(payload.len(), self.options.max_buffered_bytes) {
+            return Err(Error::Full);
+        }
+        state.is_streaming = true;
+        let mut encoder = state.encoder.lend();
+        drop(state);
+        let mut frame = Vec::new();
+        let encoded = encoder.data_frame(opcode, true, payload, true, &mut frame);
+
+        let mut state = self.lock();
+        state.is_streaming = false;
+        let appended = encoded
+            .map_err(encode_error)
+            .and_then(|()| state.check_open())
+            .and_then(|()| state.append(&mut frame));
+        state.encoder.take_back(encoder, appended.is_ok());
+        if state.waiters > 0 {
+            self.progress.notify_all();
+        }
+        appended?;
+        self.see_to_writing(state, Patience::Try)
+    }
+
     /// Sends a fragment of a message of which others may be out already: if it cannot go, the connection has
     /// failed.
     fn send_fragment(&self, fragment: Outgoing<'_>, deadline: Wait) -> Result<()> {
@@ -516,6 +559,17 @@ impl State {
             Outgoing::Ping(payload) => return self.encode_control(Opcode::Ping, payload),
         };
         encoded.map_err(encode_error)
+    }
+
+    /// Appends whole frames to what is pending.
+    fn append(&mut self, frames: &mut Vec<u8>) -> Result<()> {
+        if self.pending.is_empty() {
+            std::mem::swap(&mut self.pending, frames); // without a copy
+            return Ok(());
+        }
+        encoder::reserve(&mut self.pending, frames.len()).map_err(encode_error)?;
+        self.pending.append(frames);
+        Ok(())
     }
 
     /// Appends a control frame to what is pending.

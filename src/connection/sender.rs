@@ -140,7 +140,8 @@ impl Sender {
     /// # Errors
     ///
     /// [`Error::Full`](crate::Error::Full) if more than `max_buffered_bytes` would be waiting, or another
-    /// thread is streaming a message: nothing was sent. Otherwise as [`Self::send_text`].
+    /// thread is streaming a message, or compressing one of 32 KiB or more: nothing was sent. Otherwise as
+    /// [`Self::send_text`].
     pub fn try_send<'a>(&self, message: impl Into<Message<'a>>) -> Result<()> {
         self.send_message(message.into(), true, Patience::Try)
     }
