@@ -18,7 +18,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use deflated::{Flate, Noise, open, options};
-use raw::{BINARY, CLOSE, CONTINUATION, PATIENCE, PING, Pair, RSV1, Raw, alone, serve, until};
+use raw::{
+    BINARY, CLOSE, CONTINUATION, PATIENCE, PING, Pair, RSV1, Raw, TEXT, alone, serve, until,
+};
 use wstrand::{Deflate, Error, ProtocolError};
 
 struct Counting;
@@ -327,5 +329,34 @@ fn what_try_send_compresses_while_close_passes_is_refused_and_nothing_of_it_sent
         raw.send_close(1000, "");
         drop(ws);
         raw.gone();
+    });
+}
+
+#[test]
+fn a_text_that_decompresses_to_3_mib_and_is_none_leaves_no_memory_behind() {
+    const NAME: &str = "a_text_that_decompresses_to_3_mib_and_is_none_leaves_no_memory_behind";
+    alone(NAME, || {
+        let Pair {
+            mut ws, mut raw, ..
+        } = deflated::client(&options(Deflate::new()), "");
+        let payload = Flate::new().deflate(&vec![0xff; 3 * MIB]);
+        // In one read, so that it is whole as soon as it is looked at.
+        assert!(payload.len() < 4000, "{}", payload.len());
+        raw.write(&raw.build(0x80 | PING, []).bytes());
+        let before = LIVE.load(Relaxed);
+        let bytes = raw.build(0x80 | RSV1 | TEXT, payload).bytes();
+        let peer = thread::spawn(move || {
+            raw.write(&bytes);
+            while raw.frame().opcode != CLOSE {}
+        });
+        let error = ws.receive().unwrap_err();
+        assert!(
+            matches!(error, Error::Protocol(ProtocolError::Utf8)),
+            "{error:?}"
+        );
+        peer.join().expect("it gets Close");
+        let held = LIVE.load(Relaxed).saturating_sub(before);
+        assert!(held < MIB, "{held}");
+        drop(ws);
     });
 }

@@ -295,11 +295,8 @@ impl Inbound {
                 Err(error) => self.reader.fail(error),
             }
         }
-        let outcome = self.reader.conclude(wait);
-        if let Stage::Ended = self.reader.stage {
-            self.decoder.retire();
-        }
-        outcome.map(|()| Progress::Closed)
+        self.decoder.retire();
+        self.reader.conclude(wait).map(|()| Progress::Closed)
     }
 
     /// Sends the pongs that are owed before a callback or a full channel takes its time. Where more frames are
