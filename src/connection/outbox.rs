@@ -23,6 +23,7 @@ use crate::{
         ControlPayload, Opcode,
         deflate::Failed,
         encoder::{self, EncodeError, OpenFrame},
+        frame,
     },
     sync::{MutexGuard, spawn},
 };
@@ -48,10 +49,7 @@ pub(super) enum Outgoing<'a> {
         may_compress: bool,
     },
     /// A whole message, as the frame that it was prepared to be, compressed on its own or not at all.
-    Prepared {
-        frame: &'a [u8],
-        is_compressed: bool,
-    },
+    Prepared(&'a [u8]),
     /// A frame of the message that the caller streams: it may go at any time, as the next does.
     Fragment {
         opcode: Opcode,
@@ -65,15 +63,15 @@ pub(super) enum Outgoing<'a> {
 impl Outgoing<'_> {
     fn payload(&self) -> &[u8] {
         match self {
-            Self::Prepared { frame, .. } => frame,
             Self::Message { payload, .. }
             | Self::Fragment { payload, .. }
+            | Self::Prepared(payload)
             | Self::Ping(payload) => payload,
         }
     }
 
     fn is_message(&self) -> bool {
-        matches!(self, Self::Message { .. } | Self::Prepared { .. })
+        matches!(self, Self::Message { .. } | Self::Prepared(_))
     }
 }
 
@@ -109,12 +107,9 @@ impl Shared {
                     frame.map_err(encode_error)
                 });
             }
-            Outgoing::Prepared {
-                frame,
-                is_compressed,
-            } if is_large && may_wait => {
+            Outgoing::Prepared(frame) if is_large && may_wait => {
                 return self.send_large(state, frame, |state| {
-                    state.note_prepared(is_compressed);
+                    state.note_prepared(frame);
                     Ok(OpenFrame::READY)
                 });
             }
@@ -455,24 +450,26 @@ impl Shared {
     }
 
     /// Gives the writer's role back, nothing being left to write or somebody waiting to do it.
-    fn leave_role(&self, mut state: MutexGuard<'_, State>, socket: &Stream) {
+    fn leave_role<'a>(&'a self, mut state: MutexGuard<'a, State>, socket: &Stream) {
+        if state.half_close && !state.has_output() {
+            state.is_writing = true;
+            drop(state);
+            socket.finish();
+            state = self.lock();
+        }
         state.is_writing = false;
-        let is_last = state.half_close && !state.has_output();
         let is_awaited = state.waiters > 0;
         drop(state);
         if is_awaited {
             self.progress.notify_all();
         }
-        if is_last {
-            socket.finish();
-        }
     }
 
     /// Keeps an error that came up while writing, and returns the first that the connection has seen.
-    fn fail_writing(&self, mut state: MutexGuard<'_, State>, error: Error) -> Error {
-        state.is_writing = false;
+    fn fail_writing<'a>(&'a self, mut state: MutexGuard<'a, State>, error: Error) -> Error {
         state.discard_output();
         if matches!(error, Error::Timeout(_)) {
+            state.is_writing = false;
             return self.fail(state, error);
         }
         // Nothing more can be sent, but what the peer sent before may still be read: its Close, perhaps. If
@@ -480,12 +477,15 @@ impl Shared {
         let error = state.keep(error);
         let deadline = Instant::now().checked_add(self.options.close_timeout);
         state.close_deadline = state.close_deadline.or(deadline);
-        let socket = state.socket.clone();
+        if let Some(socket) = state.socket.clone() {
+            state.is_writing = true; // to the end, which may be a word of TLS's
+            drop(state);
+            socket.finish();
+            state = self.lock();
+        }
+        state.is_writing = false;
         drop(state);
         self.progress.notify_all();
-        if let Some(socket) = socket {
-            socket.finish();
-        }
         if let Some(deadline) = deadline {
             self.wake_watchdog_at(deadline);
         }
@@ -549,13 +549,12 @@ impl State {
                 self.encoder
                     .data_frame(opcode, is_final, payload, may_compress, pending)
             }
-            Outgoing::Prepared {
-                frame,
-                is_compressed,
-            } => encoder::reserve(&mut self.pending, frame.len()).map(|()| {
-                self.pending.extend_from_slice(frame);
-                self.note_prepared(is_compressed);
-            }),
+            Outgoing::Prepared(frame) => {
+                encoder::reserve(&mut self.pending, frame.len()).map(|()| {
+                    self.pending.extend_from_slice(frame);
+                    self.note_prepared(frame);
+                })
+            }
             Outgoing::Ping(payload) => return self.encode_control(Opcode::Ping, payload),
         };
         encoded.map_err(encode_error)
@@ -579,9 +578,9 @@ impl State {
             .map_err(encode_error)
     }
 
-    /// The peer's window has a message in it that ours has not.
-    fn note_prepared(&mut self, is_compressed: bool) {
-        if is_compressed {
+    /// If it is compressed, the peer's window has a message in it that ours has not.
+    fn note_prepared(&mut self, frame: &[u8]) {
+        if frame::says_compressed(frame) {
             self.encoder.forget();
         }
     }

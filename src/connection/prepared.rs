@@ -87,11 +87,7 @@ impl PreparedMessage {
                 ..compression
             });
         let frame = self.frame(compression)?;
-        let prepared = Outgoing::Prepared {
-            frame: &frame,
-            is_compressed: compression.is_some(),
-        };
-        shared.send(prepared, patience)
+        shared.send(Outgoing::Prepared(&frame), patience)
     }
 
     fn frame(&self, compression: Option<Compression>) -> Result<Arc<Vec<u8>>> {

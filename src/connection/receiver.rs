@@ -392,7 +392,7 @@ impl Reader {
         self.drain();
     }
 
-    fn fail(&mut self, error: ProtocolError) {
+    pub(super) fn fail(&mut self, error: ProtocolError) {
         self.shared.fail_protocol(error);
         self.drain();
     }
@@ -426,8 +426,15 @@ impl Reader {
                 self.end(None);
                 break;
             }
-            match socket.receive_data(&mut scrap, wait.at_most(*until)) {
+            match socket.receive(&mut scrap, wait.at_most(*until)) {
                 Ok(len @ 1..) if *bytes + len <= MAX_DRAINED => *bytes += len,
+                // What that wants for an answer goes as everything does: by whoever has the writer's role.
+                Err(error)
+                    if error.kind() == std::io::ErrorKind::Interrupted
+                        && Instant::now() < *until =>
+                {
+                    let _ = self.shared.flush(Wait::Never);
+                }
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
                     if Instant::now() < *until {
                         return Err(Error::Timeout(Phase::Receive));

@@ -10,7 +10,7 @@ use shuttle::thread;
 
 use super::*;
 use crate::{
-    Options,
+    Options, ProtocolError, Receiver,
     connection::shared::Opened,
     net::double::Double,
     protocol::{CloseFrame, Role, frame::FrameHeader},
@@ -347,6 +347,34 @@ fn a_cut_wakes_everybody() {
         let state = model.shared.lock();
         assert_eq!((state.waiters, state.role_waiters), (0, 0));
         assert!(state.ended.is_some());
+    });
+}
+
+#[test]
+fn a_reader_that_drains_says_nothing_beside_a_writer() {
+    check(|| {
+        let model = Model::new(false);
+        let writers = [(1, 30), (2, 30), (3, LARGE)].map(|(who, len)| {
+            model.spawn(move |model| {
+                let result =
+                    (0..2).try_for_each(|number| model.send(who, number, len, Patience::Wait));
+                assert!(
+                    matches!(result, Ok(()) | Err(Error::Protocol(_))),
+                    "{result:?}"
+                );
+            })
+        });
+        let reader = model.spawn(|model| {
+            model.double.interrupt(3);
+            let socket = Arc::new(Stream::Double(model.double.clone()));
+            let mut receiver = Receiver::new(model.shared.clone(), socket, Vec::new(), None);
+            receiver.inbound().reader.fail(ProtocolError::Utf8);
+            receiver.wait_closed();
+        });
+        for thread in writers.into_iter().chain([reader]) {
+            thread.join().unwrap();
+        }
+        assert!(model.shared.lock().ended.is_some());
     });
 }
 
