@@ -107,5 +107,5 @@
  * What is where, in the order of this file: constants, types of handles and callbacks; then the functions of
  * versions and codes, wstrand_error, wstrand_options (all ends; compression; dialling; TLS), wstrand_cancel,
  * wstrand_handler, connecting, sending, receiving, dispatching, closing, what a wstrand_connection knows,
- * wstrand_writer, wstrand_prepared, wstrand_server, wstrand_request, wstrand_response, the log.
+ * wstrand_writer, wstrand_prepared, wstrand_server, counters, wstrand_request, wstrand_response, the log.
  */

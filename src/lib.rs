@@ -68,7 +68,14 @@
 //!
 //! # Logging
 //!
-//! What goes wrong with no caller to tell it to is logged through the `log` crate, with the target `wstrand`.
+//! What goes wrong with no caller to tell it to is logged through the `log` crate, all of it with the target `wstrand`:
+//!
+//! - `error`: a fault of the program's (a panic in a callback, an answer that cannot be given), or the end of a server.
+//! - `warn`: a shortage of the system's, of threads or descriptors, that the library gets over; TLS that was told not to
+//!   verify.
+//! - `debug`: each connection that a server refused or turned away, and why; each redirect that a client followed.
+//!
+//! Nothing is logged for a message. Counters are for that: [`Sender::stats`] and [`ServerHandle::stats`].
 
 #![forbid(unsafe_code)]
 
@@ -88,6 +95,7 @@ mod options;
 mod protocol;
 mod proxy;
 mod server;
+mod stats;
 mod sync;
 mod target;
 mod threads;
@@ -114,6 +122,7 @@ pub use options::Options;
 pub use protocol::{ProtocolError, close::code as close_code};
 pub use proxy::Proxy;
 pub use server::{Server, ServerHandle};
+pub use stats::{Refused, ServerStats, Stats, Traffic};
 #[cfg(feature = "tls")]
 pub use tls::{ClientTls, Identity, TlsVersion};
 

@@ -377,9 +377,9 @@ fn compression_is_declined_where_it_is_not_turned_on() {
 fn a_prepared_message_that_would_not_compress_leaves_the_connections_context_alone() {
     in_time(|| {
         let Pair {
+            server: _running,
             ws,
             mut raw,
-            server: _running,
         } = deflated::server(&default_options(), "");
         let mut noise = Noise::new(1);
         let text = noise.text(4000);

@@ -50,6 +50,8 @@ pub mod prepared;
 
 pub mod server;
 
+pub mod stats;
+
 pub mod request;
 
 pub mod response;

@@ -48,8 +48,11 @@ pub(super) enum Outgoing<'a> {
         payload: &'a [u8],
         may_compress: bool,
     },
-    /// A whole message, as the frame that it was prepared to be, compressed on its own or not at all.
-    Prepared(&'a [u8]),
+    /// A whole message of `len` bytes, as the frame that it was prepared to be, compressed on its own or not at all.
+    Prepared {
+        frame: &'a [u8],
+        len: usize,
+    },
     /// A frame of the message that the caller streams: it may go at any time, as the next does.
     Fragment {
         opcode: Opcode,
@@ -65,13 +68,25 @@ impl Outgoing<'_> {
         match self {
             Self::Message { payload, .. }
             | Self::Fragment { payload, .. }
-            | Self::Prepared(payload)
+            | Self::Prepared { frame: payload, .. }
             | Self::Ping(payload) => payload,
         }
     }
 
+    /// How many messages end with it, and how many bytes of a message it has.
+    fn counts(&self) -> (u64, usize) {
+        match self {
+            Self::Message { payload, .. } => (1, payload.len()),
+            Self::Prepared { len, .. } => (1, *len),
+            Self::Fragment {
+                payload, is_final, ..
+            } => (u64::from(*is_final), payload.len()),
+            Self::Ping(_) => (0, 0),
+        }
+    }
+
     fn is_message(&self) -> bool {
-        matches!(self, Self::Message { .. } | Self::Prepared(_))
+        matches!(self, Self::Message { .. } | Self::Prepared { .. })
     }
 }
 
@@ -99,16 +114,14 @@ impl Shared {
                 drop(state);
                 return self.send_in_fragments(opcode, payload);
             }
-            Outgoing::Message {
-                opcode, payload, ..
-            } if is_large && may_wait => {
-                return self.send_large(state, payload, |state| {
+            Outgoing::Message { opcode, .. } if is_large && may_wait => {
+                return self.send_large(state, outgoing, |state| {
                     let frame = state.encoder.begin_frame(opcode, true, len);
                     frame.map_err(encode_error)
                 });
             }
-            Outgoing::Prepared(frame) if is_large && may_wait => {
-                return self.send_large(state, frame, |state| {
+            Outgoing::Prepared { frame, .. } if is_large && may_wait => {
+                return self.send_large(state, outgoing, |state| {
                     state.note_prepared(frame);
                     Ok(OpenFrame::READY)
                 });
@@ -357,11 +370,15 @@ impl Shared {
 
         let mut state = self.lock();
         state.is_streaming = false;
+        let frame_len = frame.len();
         let appended = encoded
             .map_err(encode_error)
             .and_then(|()| state.check_open())
             .and_then(|()| state.append(&mut frame));
         state.encoder.take_back(encoder, appended.is_ok());
+        if appended.is_ok() {
+            state.count_sent(1, payload.len(), frame_len);
+        }
         if state.waiters > 0 {
             self.progress.notify_all();
         }
@@ -396,9 +413,10 @@ impl Shared {
     fn send_large<'a>(
         &'a self,
         mut state: MutexGuard<'a, State>,
-        payload: &[u8],
+        outgoing: Outgoing<'_>,
         begin_frame: impl FnOnce(&mut State) -> Result<OpenFrame>,
     ) -> Result<()> {
+        let payload = outgoing.payload();
         let may_write = |state: &State| !state.is_writing && !state.is_streaming;
         state = self.wait_until(state, self.send_deadline(), true, may_write)?;
         let deadline = self.send_deadline();
@@ -420,6 +438,8 @@ impl Shared {
         before.bytes.append(&mut state.pending);
         state.is_writing = true;
         state.in_flight = before.rest().len() + payload.len();
+        let (messages, len) = outgoing.counts();
+        state.count_sent(messages, len, frame.header().len() + payload.len());
         drop(state);
 
         let sent_before = socket.send(before.rest(), deadline);
@@ -531,6 +551,7 @@ impl State {
     /// Appends it to what is pending.
     #[inline]
     fn encode(&mut self, outgoing: Outgoing<'_>) -> Result<()> {
+        let before = self.pending.len();
         let encoded = match outgoing {
             Outgoing::Message {
                 opcode,
@@ -549,15 +570,17 @@ impl State {
                 self.encoder
                     .data_frame(opcode, is_final, payload, may_compress, pending)
             }
-            Outgoing::Prepared(frame) => {
-                encoder::reserve(&mut self.pending, frame.len()).map(|()| {
+            Outgoing::Prepared { frame, .. } => encoder::reserve(&mut self.pending, frame.len())
+                .map(|()| {
                     self.pending.extend_from_slice(frame);
                     self.note_prepared(frame);
-                })
-            }
+                }),
             Outgoing::Ping(payload) => return self.encode_control(Opcode::Ping, payload),
         };
-        encoded.map_err(encode_error)
+        encoded.map_err(encode_error)?;
+        let (messages, len) = outgoing.counts();
+        self.count_sent(messages, len, self.pending.len() - before);
+        Ok(())
     }
 
     /// Appends whole frames to what is pending.
@@ -573,9 +596,12 @@ impl State {
 
     /// Appends a control frame to what is pending.
     pub(super) fn encode_control(&mut self, opcode: Opcode, payload: &[u8]) -> Result<()> {
+        let before = self.pending.len();
         self.encoder
             .frame(opcode, true, payload, &mut self.pending)
-            .map_err(encode_error)
+            .map_err(encode_error)?;
+        self.count_sent(0, 0, self.pending.len() - before);
+        Ok(())
     }
 
     /// If it is compressed, the peer's window has a message in it that ours has not.
@@ -605,9 +631,11 @@ impl State {
         ];
         for (opcode, payload) in slots {
             let Some(payload) = payload else { continue };
+            let before = batch.bytes.len();
             self.encoder
                 .frame(opcode, true, payload, &mut batch.bytes)
                 .map_err(encode_error)?;
+            self.count_sent(0, 0, batch.bytes.len() - before);
         }
         Ok(())
     }

@@ -87,7 +87,11 @@ impl PreparedMessage {
                 ..compression
             });
         let frame = self.frame(compression)?;
-        shared.send(Outgoing::Prepared(&frame), patience)
+        let prepared = Outgoing::Prepared {
+            frame: &frame,
+            len: payload.len(),
+        };
+        shared.send(prepared, patience)
     }
 
     fn frame(&self, compression: Option<Compression>) -> Result<Arc<Vec<u8>>> {

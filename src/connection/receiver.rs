@@ -11,7 +11,7 @@ use crate::{
     CloseInfo, Error, Event, Handler, Message, OwnedMessage, Phase, ProtocolError, Result,
     connection::{Sender, events::IntoChannel, handler, shared::Shared},
     net::{Stream, socket::Wait},
-    protocol::{CloseFrame, ControlPayload, Decoder, Role, Step, close::code},
+    protocol::{CloseFrame, ControlPayload, Decoder, Role, Step, close::code, decoder::Payload},
     threads,
 };
 
@@ -77,6 +77,7 @@ impl Receiver {
             Role::Client => Role::Server,
             Role::Server => Role::Client,
         };
+        shared.received.bytes(received.len());
         Self {
             home: tenancy.as_ref().map(|_| thread::current().id()),
             inbound: Inbound {
@@ -255,7 +256,7 @@ impl Inbound {
             }
         }
         match self.decoder.message() {
-            Ok(payload) => Ok(Some(payload.into())),
+            Ok(payload) => Ok(Some(self.reader.hand_out(payload))),
             Err(error) => {
                 self.reader.fail(error);
                 self.reader.conclude(wait).map(|_| None)
@@ -311,7 +312,7 @@ impl Inbound {
     /// `advance` will say so.
     pub(super) fn message(&mut self) -> Option<Message<'_>> {
         match self.decoder.message() {
-            Ok(payload) => Some(payload.into()),
+            Ok(payload) => Some(self.reader.hand_out(payload)),
             Err(error) => {
                 self.reader.fail(error);
                 None
@@ -376,7 +377,10 @@ impl Reader {
         self.shared.life.end_read(is_life);
         match result {
             Ok(0) => self.end(Some(Error::Closed(Arc::new(CloseInfo::abnormal())))),
-            Ok(len) => decoder.received(len),
+            Ok(len) => {
+                self.shared.received.bytes(len);
+                decoder.received(len);
+            }
             // No data, but something that may want an answer, which the next turn sends.
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
@@ -385,6 +389,12 @@ impl Reader {
             Err(error) => self.end(Some(Error::io(Phase::Receive, error))),
         }
         Ok(())
+    }
+
+    fn hand_out<'a>(&self, payload: Payload<'a>) -> Message<'a> {
+        let message = Message::from(payload);
+        self.shared.received.message(message.as_bytes().len());
+        message
     }
 
     fn close_received(&mut self, close: CloseFrame) {

@@ -6,6 +6,7 @@ use http::HeaderMap;
 
 use crate::{
     CloseInfo, Message, MessageKind, MessageWriter, Misuse, PreparedMessage, Request, Result,
+    Stats,
     connection::{
         outbox::{Outgoing, Patience},
         shared::Shared,
@@ -238,6 +239,13 @@ impl Sender {
     /// How the connection ended, once it has.
     pub fn close_info(&self) -> Option<CloseInfo> {
         self.shared.close_info().as_deref().cloned()
+    }
+
+    /// Counters of what has gone over the connection, as of now; after its end as of then.
+    ///
+    /// Takes the connection's lock for a moment, and never waits for the peer.
+    pub fn stats(&self) -> Stats {
+        self.shared.stats()
     }
 
     /// How long the peer took to answer the last keepalive ping.

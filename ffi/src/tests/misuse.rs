@@ -9,8 +9,8 @@ use std::{
 use crate::{
     cancel::*, closing::*, connect::*, connection::*, dispatch::*, error::*, guard::tests as hook,
     handler::*, logging::*, options::*, options_deflate::*, options_dial::*, options_tls::*,
-    prepared::*, receive::*, request::*, response::*, send::*, server::*, status::*, version::*,
-    writer::*,
+    prepared::*, receive::*, request::*, response::*, send::*, server::*, stats::*, status::*,
+    version::*, writer::*,
 };
 
 /// What an export returned.
@@ -194,6 +194,8 @@ const WITH_NULL: &[Call] = calls! {
     wstrand_server_run(null_mut(), null_mut());
     wstrand_server_stop(null_mut(), 0, null_mut());
     wstrand_server_connection_count(null());
+    wstrand_connection_stat(null(), WSTRAND_STAT_MESSAGES_SENT);
+    wstrand_server_stat(null(), WSTRAND_STAT_OPEN);
     wstrand_request_method(null());
     wstrand_request_path(null());
     wstrand_request_query(null());
