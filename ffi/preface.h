@@ -114,5 +114,5 @@
  * versions and codes, wstrand_error, wstrand_options (all ends; compression; dialling; TLS; reconnecting), wstrand_cancel,
  * wstrand_handler, connecting, sending, receiving, dispatching, closing, what a wstrand_connection knows,
  * wstrand_writer, wstrand_prepared, wstrand_group, wstrand_reconnecting, wstrand_attempt, wstrand_down,
- * wstrand_server, wstrand_request, wstrand_response, the log.
+ * wstrand_server, counters, wstrand_request, wstrand_response, the log.
  */

@@ -114,7 +114,7 @@
  * versions and codes, wstrand_error, wstrand_options (all ends; compression; dialling; TLS; reconnecting), wstrand_cancel,
  * wstrand_handler, connecting, sending, receiving, dispatching, closing, what a wstrand_connection knows,
  * wstrand_writer, wstrand_prepared, wstrand_group, wstrand_reconnecting, wstrand_attempt, wstrand_down,
- * wstrand_server, wstrand_request, wstrand_response, the log.
+ * wstrand_server, counters, wstrand_request, wstrand_response, the log.
  */
 
 #ifndef WSTRAND_H
@@ -410,6 +410,124 @@
  * A bug in the library was caught.
  */
 #define WSTRAND_STOP_PANIC 7
+
+/**
+ * Messages sent, one in fragments when its last one is. They count as soon as a call has accepted them.
+ */
+#define WSTRAND_STAT_MESSAGES_SENT 1
+
+/**
+ * Messages received, as they are handed out.
+ */
+#define WSTRAND_STAT_MESSAGES_RECEIVED 2
+
+/**
+ * Bytes of messages sent, before compression.
+ */
+#define WSTRAND_STAT_PAYLOAD_BYTES_SENT 3
+
+/**
+ * Bytes of messages received, after decompression.
+ */
+#define WSTRAND_STAT_PAYLOAD_BYTES_RECEIVED 4
+
+/**
+ * Bytes of frames sent: compressed, with headers, control frames too. Neither the opening handshake nor what
+ * TLS adds.
+ */
+#define WSTRAND_STAT_WIRE_BYTES_SENT 5
+
+/**
+ * Bytes of frames received, likewise.
+ */
+#define WSTRAND_STAT_WIRE_BYTES_RECEIVED 6
+
+/**
+ * Bytes that wait to be handed to the operating system.
+ */
+#define WSTRAND_STAT_BUFFERED_BYTES 7
+
+/**
+ * The most bytes that have waited so on a connection.
+ */
+#define WSTRAND_STAT_MOST_BUFFERED_BYTES 8
+
+/**
+ * How long a connection's peer took to answer the last of the library's own pings, in microseconds; 0 if none was
+ * answered yet.
+ */
+#define WSTRAND_STAT_ROUND_TRIP_US 9
+
+/**
+ * The same smoothed: an eighth of each round trip and seven of what was before (RFC 6298, section 2).
+ */
+#define WSTRAND_STAT_SMOOTHED_ROUND_TRIP_US 10
+
+/**
+ * A server's connections in their opening handshake, or with plain HTTP.
+ */
+#define WSTRAND_STAT_OPENING 11
+
+/**
+ * A server's connections that are open.
+ */
+#define WSTRAND_STAT_OPEN 12
+
+/**
+ * A server's connections in their closing handshake, or that have failed.
+ */
+#define WSTRAND_STAT_CLOSING 13
+
+/**
+ * Connections that a server ever opened.
+ */
+#define WSTRAND_STAT_ACCEPTED 14
+
+/**
+ * Requests that `on_request` answered itself: pages, health checks, refusals of its own.
+ */
+#define WSTRAND_STAT_ANSWERED 15
+
+/**
+ * Connections that found a server full, and got status 503.
+ */
+#define WSTRAND_STAT_REFUSED_FULL 16
+
+/**
+ * Connections that were cut because they took more than a second over their request, and others wanted the place.
+ */
+#define WSTRAND_STAT_REFUSED_SLOW 17
+
+/**
+ * Connections that took longer than the handshake timeout.
+ */
+#define WSTRAND_STAT_REFUSED_TIMEOUT 18
+
+/**
+ * Connections whose request was malformed, too large, no opening handshake, or one of another version.
+ */
+#define WSTRAND_STAT_REFUSED_REQUEST 19
+
+/**
+ * Connections from a page of an origin that is not allowed.
+ */
+#define WSTRAND_STAT_REFUSED_ORIGIN 20
+
+/**
+ * Connections with which TLS could not be agreed on.
+ */
+#define WSTRAND_STAT_REFUSED_TLS 21
+
+/**
+ * Connections that ended before the opening handshake was over: the peer left, the network failed, or the server
+ * was stopped.
+ */
+#define WSTRAND_STAT_REFUSED_LOST 22
+
+/**
+ * Connections for which no thread could be started; they got status 503.
+ */
+#define WSTRAND_STAT_REFUSED_THREAD 23
 
 /**
  * No logging.
@@ -2898,6 +3016,31 @@ int wstrand_server_stop(wstrand_server *server,
  * @return The number; 0 for NULL.
  */
 size_t wstrand_server_connection_count(const wstrand_server *server);
+
+/**
+ * Tells a counter of the connection, as of now; after its end as of then. Payload over wire bytes tells how well
+ * messages compress.
+ *
+ * Threads: any.
+ *
+ * @param stat WSTRAND_STAT_MESSAGES_SENT or another of those constants.
+ * @return The number; 0 for one that only a server has or that this library does not know, and for NULL.
+ */
+uint64_t wstrand_connection_stat(const wstrand_connection *connection,
+                                 int stat);
+
+/**
+ * Tells a counter of the server and all its connections, those that have ended included, as of now.
+ *
+ * It looks at each connection, which takes microseconds for hundreds of them.
+ *
+ * Threads: any.
+ *
+ * @param stat WSTRAND_STAT_MESSAGES_SENT or another of those constants.
+ * @return The number; 0 for one that only a connection has or that this library does not know, and for NULL.
+ */
+uint64_t wstrand_server_stat(const wstrand_server *server,
+                             int stat);
 
 /**
  * Tells the method: "GET" for an opening handshake (RFC 6455, section 4.1).

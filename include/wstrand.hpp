@@ -1242,6 +1242,9 @@ public:
             static_cast<std::int64_t>(wstrand_connection_round_trip_us(handle_)));
     }
 
+    /** Tells a counter, WSTRAND_STAT_MESSAGES_SENT or another of a connection's. */
+    std::uint64_t stat(int which) const noexcept { return wstrand_connection_stat(handle_, which); }
+
     /** Tells the subprotocol that both sides have agreed on; "" for none. */
     std::string_view subprotocol() const noexcept
     {
@@ -2217,6 +2220,9 @@ public:
     std::string_view address() const noexcept { return detail::view(wstrand_server_address(get())); }
     std::uint16_t port() const noexcept { return wstrand_server_port(get()); }
     std::size_t connection_count() const noexcept { return wstrand_server_connection_count(get()); }
+
+    /** Tells a counter, WSTRAND_STAT_OPEN or another of a server's. */
+    std::uint64_t stat(int which) const noexcept { return wstrand_server_stat(get(), which); }
 
     /** Shows the certificate of these options to those who connect from now on. */
     void renew_tls(const options &settings, error &failure) noexcept

@@ -77,7 +77,14 @@
 //!
 //! # Logging
 //!
-//! What goes wrong with no caller to tell it to is logged through the `log` crate, with the target `wstrand`.
+//! What goes wrong with no caller to tell it to is logged through the `log` crate, all of it with the target `wstrand`:
+//!
+//! - `error`: a fault of the program's (a panic in a callback, an answer that cannot be given), or the end of a server.
+//! - `warn`: a shortage of the system's, of threads or descriptors, that the library gets over; TLS that was told not to
+//!   verify.
+//! - `debug`: each connection that a server refused or turned away, and why; each redirect that a client followed.
+//!
+//! Nothing is logged for a message. Counters are for that: [`Sender::stats`] and [`ServerHandle::stats`].
 
 #![forbid(unsafe_code)]
 
@@ -98,6 +105,7 @@ mod protocol;
 mod proxy;
 mod reconnect;
 mod server;
+mod stats;
 mod sync;
 mod target;
 mod threads;
@@ -125,6 +133,7 @@ pub use protocol::{ProtocolError, close::code as close_code};
 pub use proxy::Proxy;
 pub use reconnect::{Attempt, Down, Next, Reconnect, Reconnecting, Stop};
 pub use server::{Server, ServerHandle};
+pub use stats::{Refused, ServerStats, Stats, Traffic};
 #[cfg(feature = "tls")]
 pub use tls::{ClientTls, Identity, TlsVersion};
 

@@ -373,6 +373,30 @@ fn compression_is_declined_where_it_is_not_turned_on() {
     });
 }
 
+#[test]
+fn a_prepared_message_that_would_not_compress_leaves_the_connections_context_alone() {
+    in_time(|| {
+        let Pair {
+            server: _running,
+            ws,
+            mut raw,
+        } = deflated::server(&default_options(), "");
+        let mut noise = Noise::new(1);
+        let text = noise.text(4000);
+        let plain = PreparedMessage::new(Message::Binary(&noise.bytes(4000)));
+        let mut flate = Flate::new();
+        ws.send_text(&text).unwrap();
+        let first = flate.receive(&mut raw);
+        ws.sender().send_prepared(&plain).unwrap();
+        assert!(!flate.receive(&mut raw).is_compressed);
+        ws.send_text(&text).unwrap();
+        let again = flate.receive(&mut raw);
+        assert!(again.message == text.as_bytes());
+        let (first, again) = (first.wire_bytes, again.wire_bytes);
+        assert!(again < first / 4, "{again} of {first}");
+    });
+}
+
 /// How a connection has negotiated, for [`PreparedMessage`].
 struct Negotiated {
     server: Option<Deflate>,

@@ -1,6 +1,7 @@
 //! What compression costs in memory: bombs do not get past the limit, and a connection that has ended holds nothing.
 //!
-//! An allocator counts the live bytes of the whole process, so each test runs in a process of its own.
+//! An allocator counts the live bytes of the whole process, so each test runs in a process of its own. It can also
+//! stop a thread that compresses, for others to see what they can do meanwhile.
 
 #[path = "common/deflated.rs"]
 mod deflated;
@@ -8,14 +9,18 @@ mod deflated;
 mod raw;
 
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
 use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::sync::Barrier;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use deflated::{Flate, Noise, open, options};
-use raw::{BINARY, CONTINUATION, PATIENCE, PING, Pair, RSV1, Raw, alone, serve, until};
+use raw::{
+    BINARY, CLOSE, CONTINUATION, PATIENCE, PING, Pair, RSV1, Raw, TEXT, alone, serve, until,
+};
 use wstrand::{Deflate, Error, ProtocolError};
 
 struct Counting;
@@ -31,21 +36,60 @@ fn shrunk(by: usize) {
     LIVE.fetch_sub(by, Relaxed);
 }
 
-// SAFETY: every call goes to the system's allocator as it came; the counters do not allocate.
+thread_local! {
+    /// This thread is to stop where it next asks for much memory, as compressing does.
+    static STOPS: Cell<bool> = const { Cell::new(false) };
+}
+
+static HAS_STOPPED: AtomicBool = AtomicBool::new(false);
+static GOES_ON: AtomicBool = AtomicBool::new(false);
+
+fn stop(size: usize) {
+    if size >= 16 * 1024 && STOPS.replace(false) {
+        HAS_STOPPED.store(true, SeqCst);
+        let until = Instant::now() + Duration::from_secs(10);
+        while !GOES_ON.load(SeqCst) && Instant::now() < until {
+            thread::yield_now();
+        }
+    }
+}
+
+/// Runs `run` on a thread that stops as soon as it compresses, and `meanwhile` until it goes on.
+fn stopped<T: Send>(run: impl FnOnce() -> T + Send, meanwhile: impl FnOnce()) -> T {
+    HAS_STOPPED.store(false, SeqCst);
+    GOES_ON.store(false, SeqCst);
+    thread::scope(|scope| {
+        let run = scope.spawn(|| {
+            STOPS.set(true);
+            let result = run();
+            assert!(GOES_ON.load(SeqCst), "the others were kept waiting");
+            result
+        });
+        until("it compresses", || HAS_STOPPED.load(SeqCst));
+        meanwhile();
+        GOES_ON.store(true, SeqCst);
+        run.join().expect("it goes on")
+    })
+}
+
+// SAFETY: every call goes to the system's allocator as it came; neither counting nor stopping allocates.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        stop(layout.size());
         grown(layout.size());
         // SAFETY: the caller's promises are those that the system's allocator asks for.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        stop(layout.size());
         grown(layout.size());
         // SAFETY: as above.
         unsafe { System.alloc_zeroed(layout) }
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        stop(size);
         grown(size.saturating_sub(layout.size()));
         shrunk(layout.size().saturating_sub(size));
         // SAFETY: as above.
@@ -235,4 +279,84 @@ fn end(pair: Pair) -> wstrand::Sender {
     assert!(ws.wait_closed().was_clean);
     peer.join().unwrap();
     sender
+}
+
+#[test]
+fn while_try_send_compresses_a_large_message_the_connection_is_free_for_others() {
+    const NAME: &str =
+        "while_try_send_compresses_a_large_message_the_connection_is_free_for_others";
+    alone(NAME, || {
+        let Pair { ws, mut raw, .. } = deflated::client(&options(Deflate::new()), "");
+        let sender = ws.sender();
+        let text = Noise::new(1).text(MIB);
+        let sent = stopped(
+            || sender.try_send(&text),
+            || {
+                assert_eq!(sender.buffered_amount(), 0);
+                let other = sender.try_send("not in between");
+                assert!(matches!(other, Err(Error::Full)), "{other:?}");
+                sender.ping(b"in between").expect("it is open");
+            },
+        );
+        sent.expect("there is room");
+        raw.frame().is(PING, "in between");
+        let mut flate = Flate::new();
+        let got = flate.receive(&mut raw);
+        assert!(got.is_compressed && got.message == text.as_bytes());
+        // It refers to what went before.
+        sender.try_send(&text).expect("there is room");
+        let again = flate.receive(&mut raw);
+        assert!(again.is_compressed && again.message == text.as_bytes());
+        sender.send_text("and on").expect("it is open");
+        assert_eq!(flate.receive(&mut raw).message, b"and on");
+    });
+}
+
+#[test]
+fn what_try_send_compresses_while_close_passes_is_refused_and_nothing_of_it_sent() {
+    const NAME: &str =
+        "what_try_send_compresses_while_close_passes_is_refused_and_nothing_of_it_sent";
+    alone(NAME, || {
+        let Pair { ws, mut raw, .. } = deflated::client(&options(Deflate::new()), "");
+        let sender = ws.sender();
+        let text = Noise::new(1).text(MIB);
+        let sent = stopped(
+            || sender.try_send(&text),
+            || sender.close(1000, "").expect("a code that may be sent"),
+        );
+        assert!(matches!(sent, Err(Error::Closed(_))), "{sent:?}");
+        assert_eq!(raw.frame().opcode, CLOSE);
+        raw.send_close(1000, "");
+        drop(ws);
+        raw.gone();
+    });
+}
+
+#[test]
+fn a_text_that_decompresses_to_3_mib_and_is_none_leaves_no_memory_behind() {
+    const NAME: &str = "a_text_that_decompresses_to_3_mib_and_is_none_leaves_no_memory_behind";
+    alone(NAME, || {
+        let Pair {
+            mut ws, mut raw, ..
+        } = deflated::client(&options(Deflate::new()), "");
+        let payload = Flate::new().deflate(&vec![0xff; 3 * MIB]);
+        // In one read, so that it is whole as soon as it is looked at.
+        assert!(payload.len() < 4000, "{}", payload.len());
+        raw.write(&raw.build(0x80 | PING, []).bytes());
+        let before = LIVE.load(Relaxed);
+        let bytes = raw.build(0x80 | RSV1 | TEXT, payload).bytes();
+        let peer = thread::spawn(move || {
+            raw.write(&bytes);
+            while raw.frame().opcode != CLOSE {}
+        });
+        let error = ws.receive().unwrap_err();
+        assert!(
+            matches!(error, Error::Protocol(ProtocolError::Utf8)),
+            "{error:?}"
+        );
+        peer.join().expect("it gets Close");
+        let held = LIVE.load(Relaxed).saturating_sub(before);
+        assert!(held < MIB, "{held}");
+        drop(ws);
+    });
 }

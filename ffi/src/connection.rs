@@ -10,7 +10,9 @@ use std::{
     thread::{self, JoinHandle},
 };
 
-use wstrand::{CloseInfo, Error, Handler, Message, ReadyState, Sender, WebSocket, close_code};
+use wstrand::{
+    CloseInfo, Error, Handler, Message, ProtocolError, ReadyState, Sender, WebSocket, close_code,
+};
 
 use crate::{
     arguments,
@@ -41,6 +43,8 @@ pub struct wstrand_connection {
     /// Where events wait for the program, if they do.
     queue: Option<Queue>,
     has_closed: AtomicBool,
+    /// There was no memory for an event in the queue. The connection's own thread alone looks at it.
+    has_lost: AtomicBool,
     /// How many references C has.
     references: AtomicUsize,
     /// In pull style, what receives.
@@ -109,6 +113,7 @@ impl wstrand_connection {
             gate: Gate::new(userdata),
             queue,
             has_closed: AtomicBool::new(false),
+            has_lost: AtomicBool::new(false),
             references: AtomicUsize::new(0),
             pulled: Mutex::new(None),
             thread: Mutex::new(None),
@@ -201,8 +206,27 @@ impl wstrand_connection {
     fn tell(self: &Arc<Self>, event: Event<'_>) {
         match &self.queue {
             None => self.call_back(event),
-            Some(queue) if self.is_wanted(&event) => queue.put(event),
+            // Where there is no memory for an event without a payload either, it is lost.
+            Some(queue) if self.is_wanted(&event) => drop(queue.put(event)),
             Some(_) => {}
+        }
+    }
+
+    /// As [`Self::tell`], where the event has a payload of the peer's. Where there is no memory for it in the queue, it is
+    /// lost, and so nothing may follow it.
+    fn tell_payload(self: &Arc<Self>, event: Event<'_>) {
+        let Some(queue) = &self.queue else {
+            return self.call_back(event);
+        };
+        if self.has_lost.load(Ordering::Relaxed) || !self.is_wanted(&event) {
+            return;
+        }
+        if queue.put(event).is_err() {
+            self.has_lost.store(true, Ordering::Relaxed);
+            let error = ProtocolError::OutOfMemory;
+            // A code and a reason that may be sent: so this cannot fail.
+            let _ = self.sender.close(error.close_code(), &error.to_string());
+            self.tell(Event::Error(Error::Protocol(error)));
         }
     }
 
@@ -293,7 +317,9 @@ impl wstrand_connection {
             Some(ws) => drop(ws), // closes it
         }
         self.gate.wait_idle();
-        if self.gate.is_over() {
+        // Where another thread dispatched, the gate is over as soon as the queue is, with the closing handshake
+        // perhaps still to come.
+        if self.gate.is_over() && self.has_closed.load(Ordering::Relaxed) {
             // It has only to return; so nothing of it is left when this has.
             let thread = lock(&self.thread).take();
             if let Some(thread) = thread.filter(|it| it.thread().id() != thread::current().id()) {
@@ -320,18 +346,18 @@ impl Handler for Events {
     }
 
     fn on_message(&mut self, _: &Sender, message: Message<'_>) {
-        self.0.tell(Event::Message {
+        self.0.tell_payload(Event::Message {
             kind: receive::kind_of(message),
             data: message.as_bytes().into(),
         });
     }
 
     fn on_ping(&mut self, _: &Sender, payload: &[u8]) {
-        self.0.tell(Event::Ping(payload.into()));
+        self.0.tell_payload(Event::Ping(payload.into()));
     }
 
     fn on_pong(&mut self, _: &Sender, payload: &[u8]) {
-        self.0.tell(Event::Pong(payload.into()));
+        self.0.tell_payload(Event::Pong(payload.into()));
     }
 
     fn on_error(&mut self, _: &Sender, error: &Error) {

@@ -2,7 +2,7 @@
 
 use std::{
     borrow::Cow,
-    collections::VecDeque,
+    collections::{TryReserveError, VecDeque},
     ffi::c_int,
     io::{self, Read, Write},
     mem,
@@ -38,16 +38,24 @@ pub(crate) enum Event<'a> {
 }
 
 impl Event<'_> {
-    fn into_owned(self) -> Event<'static> {
-        let owned = |data: Cow<'_, [u8]>| Cow::Owned(data.into_owned());
-        match self {
+    /// # Errors
+    ///
+    /// There is no memory for the payload.
+    fn try_into_owned(self) -> Result<Event<'static>, TryReserveError> {
+        let owned = |data: Cow<'_, [u8]>| -> Result<_, TryReserveError> {
+            let mut copy = Vec::new();
+            copy.try_reserve_exact(data.len())?;
+            copy.extend_from_slice(&data);
+            Ok(Cow::Owned(copy))
+        };
+        Ok(match self {
             Self::Open => Event::Open,
             Self::Message { kind, data } => Event::Message {
                 kind,
-                data: owned(data),
+                data: owned(data)?,
             },
-            Self::Ping(data) => Event::Ping(owned(data)),
-            Self::Pong(data) => Event::Pong(owned(data)),
+            Self::Ping(data) => Event::Ping(owned(data)?),
+            Self::Pong(data) => Event::Pong(owned(data)?),
             Self::Error(error) => Event::Error(error),
             Self::Close {
                 code,
@@ -58,7 +66,7 @@ impl Event<'_> {
                 reason: Cow::Owned(reason.into_owned()),
                 was_clean,
             },
-        }
+        })
     }
 
     /// What it counts for in a queue.
@@ -109,8 +117,13 @@ impl Queue {
     }
 
     /// Adds an event; waits until there is room. One has room always, however large it is.
-    pub(crate) fn put(&self, event: Event<'_>) {
+    ///
+    /// # Errors
+    ///
+    /// There is no memory for it: it is not added.
+    pub(crate) fn put(&self, event: Event<'_>) -> Result<(), TryReserveError> {
         let bytes = event.bytes();
+        let event = event.try_into_owned()?; // before the lock, which who takes events needs
         let mut state = self.lock();
         while !state.is_over
             && !state.events.is_empty()
@@ -119,13 +132,15 @@ impl Queue {
             state = self.wait(state);
         }
         if state.is_over {
-            return;
+            return Ok(());
         }
+        state.events.try_reserve(1)?;
         state.bytes = state.bytes.saturating_add(bytes);
-        state.events.push_back(event.into_owned());
+        state.events.push_back(event);
         state.show();
         drop(state);
         self.changed.notify_all();
+        Ok(())
     }
 
     /// Makes this thread the one that takes events.
@@ -309,9 +324,9 @@ mod tests {
     #[test]
     fn who_puts_waits_for_room_but_one_event_always_has_it() {
         let queue = Queue::new(10);
-        queue.put(message(1000));
+        queue.put(message(1000)).unwrap();
         thread::scope(|scope| {
-            let putting = scope.spawn(|| queue.put(message(0)));
+            let putting = scope.spawn(|| queue.put(message(0)).unwrap());
             let taking = queue.begin_taking().unwrap();
             assert_eq!(taking.wait(None), 1);
             assert!(taking.take().is_some());
@@ -323,9 +338,9 @@ mod tests {
     #[test]
     fn the_end_wakes_who_waits_on_either_side() {
         let queue = Queue::new(1);
-        queue.put(message(1));
+        queue.put(message(1)).unwrap();
         thread::scope(|scope| {
-            scope.spawn(|| queue.put(message(1)));
+            scope.spawn(|| queue.put(message(1)).unwrap());
             scope.spawn(|| {
                 let taking = queue.begin_taking().unwrap();
                 while taking.wait(None) > 0 {
@@ -354,17 +369,17 @@ mod tests {
     #[cfg_attr(miri, ignore = "sockets")]
     fn the_descriptor_is_readable_while_an_event_waits() {
         let queue = Queue::new(1000);
-        queue.put(message(1));
+        queue.put(message(1)).unwrap();
         let descriptor = queue.descriptor().unwrap();
         assert_eq!(queue.descriptor().unwrap(), descriptor);
         assert!(is_readable(&queue));
-        queue.put(close());
+        queue.put(close()).unwrap();
         let taking = queue.begin_taking().unwrap();
         taking.take();
         assert!(is_readable(&queue));
         taking.take();
         assert!(!is_readable(&queue) && taking.is_over());
-        queue.put(message(1));
+        queue.put(message(1)).unwrap();
         assert!(!is_readable(&queue), "nothing follows the last event");
     }
 

@@ -60,6 +60,8 @@ pub mod down;
 
 pub mod server;
 
+pub mod stats;
+
 pub mod request;
 
 pub mod response;

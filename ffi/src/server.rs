@@ -8,7 +8,8 @@ use std::{
 };
 
 use wstrand::{
-    Answer, Error, Request, Response, Server, ServerHandle, WebSocket, close_code, http::StatusCode,
+    Answer, Error, Request, Response, Server, ServerHandle, ServerStats, WebSocket, close_code,
+    http::StatusCode,
 };
 
 use crate::{
@@ -419,6 +420,10 @@ pub unsafe extern "C" fn wstrand_server_connection_count(server: *const wstrand_
 }
 
 impl wstrand_server {
+    pub(crate) fn stats(&self) -> ServerStats {
+        self.handle.stats()
+    }
+
     fn take(&self) -> Option<Server> {
         let server = self.server.lock();
         server.unwrap_or_else(PoisonError::into_inner).take()

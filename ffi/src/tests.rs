@@ -5,6 +5,7 @@
 )]
 
 mod misuse;
+mod shortage;
 
 // miri has no sockets.
 #[cfg(not(miri))]

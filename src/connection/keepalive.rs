@@ -36,6 +36,7 @@ pub(super) struct Keepalive {
     stage: Stage,
     sequence: u32,
     pub(super) round_trip: Option<Duration>,
+    pub(super) smoothed_round_trip: Option<Duration>,
 }
 
 #[derive(Debug)]
@@ -78,6 +79,7 @@ impl Keepalive {
             stage: Stage::Quiet(next),
             sequence: 0,
             round_trip: None,
+            smoothed_round_trip: None,
         }
     }
 
@@ -120,8 +122,16 @@ impl Keepalive {
             Stage::Queued { taken } => *taken,
             Stage::Quiet(_) => None,
         };
-        if payload.as_ref() == self.sequence.to_be_bytes() {
-            self.round_trip = since.map(|since| since.elapsed()).or(self.round_trip);
+        if payload.as_ref() != self.sequence.to_be_bytes() {
+            return;
+        }
+        if let Some(since) = since {
+            let round_trip = since.elapsed();
+            self.round_trip = Some(round_trip);
+            self.smoothed_round_trip = Some(match self.smoothed_round_trip {
+                None => round_trip,
+                Some(before) => before - before / 8 + round_trip / 8,
+            });
         }
     }
 

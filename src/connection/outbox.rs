@@ -5,7 +5,7 @@
 //! without the lock, and looks again until nothing is left. Others only append and leave; they wait where
 //! more than `max_buffered_bytes` would be waiting. A large message is not appended: its sender waits for
 //! the role and writes straight from the caller's memory; or, if it is to be compressed, sends it in fragments,
-//! so that the lock is never held for long.
+//! so that the lock is never held for long. One who will not wait compresses it without the lock.
 //!
 //! What a call that must not block could not write stays for the next writer; if there is none, a
 //! *flusher* thread lives for as long as something is left.
@@ -26,6 +26,7 @@ use crate::{
         ControlPayload, Opcode,
         deflate::Failed,
         encoder::{self, EncodeError, OpenFrame},
+        frame,
     },
     sync::{MutexGuard, spawn},
 };
@@ -50,10 +51,10 @@ pub(super) enum Outgoing<'a> {
         payload: &'a [u8],
         may_compress: bool,
     },
-    /// A whole message, as the frame that it was prepared to be, compressed on its own or not at all.
+    /// A whole message of `len` bytes, as the frame that it was prepared to be, compressed on its own or not at all.
     Prepared {
         frame: &'a Arc<Vec<u8>>,
-        is_compressed: bool,
+        len: usize,
     },
     /// A frame of the message that the caller streams: it may go at any time, as the next does.
     Fragment {
@@ -68,10 +69,22 @@ pub(super) enum Outgoing<'a> {
 impl Outgoing<'_> {
     fn payload(&self) -> &[u8] {
         match self {
-            Self::Prepared { frame, .. } => frame,
             Self::Message { payload, .. }
             | Self::Fragment { payload, .. }
             | Self::Ping(payload) => payload,
+            Self::Prepared { frame, .. } => frame,
+        }
+    }
+
+    /// How many messages end with it, and how many bytes of a message it has.
+    fn counts(&self) -> (u64, usize) {
+        match self {
+            Self::Message { payload, .. } => (1, payload.len()),
+            Self::Prepared { len, .. } => (1, *len),
+            Self::Fragment {
+                payload, is_final, ..
+            } => (u64::from(*is_final), payload.len()),
+            Self::Ping(_) => (0, 0),
         }
     }
 
@@ -90,28 +103,29 @@ impl Shared {
         let len = outgoing.payload().len();
         let mut state = self.lock();
         state.check_open()?;
-        let is_large = len >= LARGE && patience != Patience::Try;
+        let is_large = len >= LARGE;
+        let may_wait = patience != Patience::Try;
         match outgoing {
             Outgoing::Message {
                 opcode,
                 payload,
-                may_compress,
-            } if is_large => {
-                if may_compress && state.encoder.compresses(len) {
-                    drop(state);
-                    return self.send_in_fragments(opcode, payload);
+                may_compress: true,
+            } if is_large && state.encoder.compresses(len) => {
+                if !may_wait {
+                    return self.try_send_compressed(state, opcode, payload);
                 }
-                return self.send_large(state, payload, |state| {
+                drop(state);
+                return self.send_in_fragments(opcode, payload);
+            }
+            Outgoing::Message { opcode, .. } if is_large && may_wait => {
+                return self.send_large(state, outgoing, |state| {
                     let frame = state.encoder.begin_frame(opcode, true, len);
                     frame.map_err(encode_error)
                 });
             }
-            Outgoing::Prepared {
-                frame,
-                is_compressed,
-            } if is_large => {
-                return self.send_large(state, frame, |state| {
-                    state.note_prepared(is_compressed);
+            Outgoing::Prepared { frame, .. } if is_large && may_wait => {
+                return self.send_large(state, outgoing, |state| {
+                    state.note_prepared(frame);
                     Ok(OpenFrame::READY)
                 });
             }
@@ -129,6 +143,11 @@ impl Shared {
             state = self.wait_until(state, self.send_deadline(), false, may_go)?;
         }
         state.encode(outgoing)?;
+        self.see_to_writing(state, patience)
+    }
+
+    /// Writes what was appended, unless somebody else does or it may wait for more.
+    fn see_to_writing(&self, state: MutexGuard<'_, State>, patience: Patience) -> Result<()> {
         let gathers = patience == Patience::Gather || self.is_between_callbacks();
         if !state.is_to_be_written(gathers) {
             return Ok(());
@@ -364,6 +383,48 @@ impl Shared {
         result
     }
 
+    /// Compresses a large message without the lock, in the place of a streamed one, so that nothing else needs the
+    /// compressor meanwhile nor takes the room; then appends it whole. Where Close has passed it, or it could not
+    /// be encoded, nothing of it was sent.
+    fn try_send_compressed<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        opcode: Opcode,
+        payload: &[u8],
+    ) -> Result<()> {
+        let max = self.options.max_buffered_bytes;
+        if state.is_streaming || !state.has_room(payload.len(), max, true) {
+            return Err(Error::Full);
+        }
+        state.is_streaming = true;
+        let mut encoder = state.encoder.lend();
+        drop(state);
+        let mut frame = Vec::new();
+        let encoded = encoder.data_frame(opcode, true, payload, true, &mut frame);
+
+        let mut state = self.lock();
+        state.is_streaming = false;
+        let frame_len = frame.len();
+        let appended = encoded
+            .map_err(encode_error)
+            .and_then(|()| state.check_open())
+            .and_then(|()| state.append(&mut frame));
+        state.encoder.take_back(encoder, appended.is_ok());
+        if appended.is_ok() {
+            state.count_sent(1, payload.len(), frame_len);
+        }
+        let let_go = state.let_go_of_held();
+        if state.waiters > 0 {
+            self.progress.notify_all();
+        }
+        if let Err(error) = let_go {
+            return Err(self.fail(state, error));
+        }
+        // What was held goes out, whatever became of this.
+        let written = self.see_to_writing(state, Patience::Try);
+        appended.and(written)
+    }
+
     /// Sends a fragment of a message of which others may be out already: if it cannot go, the connection has
     /// failed.
     fn send_fragment(&self, fragment: Outgoing<'_>, deadline: Wait) -> Result<()> {
@@ -393,9 +454,10 @@ impl Shared {
     fn send_large<'a>(
         &'a self,
         mut state: MutexGuard<'a, State>,
-        payload: &[u8],
+        outgoing: Outgoing<'_>,
         begin_frame: impl FnOnce(&mut State) -> Result<OpenFrame>,
     ) -> Result<()> {
+        let payload = outgoing.payload();
         let may_write = |state: &State| {
             let is_free = !state.is_writing && !state.is_streaming;
             // Shared frames go out by themselves, and this thread writes those first.
@@ -421,6 +483,8 @@ impl Shared {
         before.bytes.append(&mut state.pending.bytes);
         state.is_writing = true;
         state.in_flight = before.rest().len() + payload.len();
+        let (messages, len) = outgoing.counts();
+        state.count_sent(messages, len, frame.header().len() + payload.len());
         drop(state);
 
         let sent_before = socket.send(before.rest(), deadline);
@@ -451,24 +515,26 @@ impl Shared {
     }
 
     /// Gives the writer's role back, nothing being left to write or somebody waiting to do it.
-    fn leave_role(&self, mut state: MutexGuard<'_, State>, socket: &Stream) {
+    fn leave_role<'a>(&'a self, mut state: MutexGuard<'a, State>, socket: &Stream) {
+        if state.half_close && !state.has_output() {
+            state.is_writing = true;
+            drop(state);
+            socket.finish();
+            state = self.lock();
+        }
         state.is_writing = false;
-        let is_last = state.half_close && !state.has_output();
         let is_awaited = state.waiters > 0;
         drop(state);
         if is_awaited {
             self.progress.notify_all();
         }
-        if is_last {
-            socket.finish();
-        }
     }
 
     /// Keeps an error that came up while writing, and returns the first that the connection has seen.
-    fn fail_writing(&self, mut state: MutexGuard<'_, State>, error: Error) -> Error {
-        state.is_writing = false;
+    fn fail_writing<'a>(&'a self, mut state: MutexGuard<'a, State>, error: Error) -> Error {
         state.discard_output();
         if matches!(error, Error::Timeout(_)) {
+            state.is_writing = false;
             return self.fail(state, error);
         }
         // Nothing more can be sent, but what the peer sent before may still be read: its Close, perhaps. If
@@ -476,12 +542,15 @@ impl Shared {
         let error = state.keep(error);
         let deadline = Instant::now().checked_add(self.options.close_timeout);
         state.close_deadline = state.close_deadline.or(deadline);
-        let socket = state.socket.clone();
+        if let Some(socket) = state.socket.clone() {
+            state.is_writing = true; // to the end, which may be a word of TLS's
+            drop(state);
+            socket.finish();
+            state = self.lock();
+        }
+        state.is_writing = false;
         drop(state);
         self.progress.notify_all();
-        if let Some(socket) = socket {
-            socket.finish();
-        }
         if let Some(deadline) = deadline {
             self.wake_watchdog_at(deadline);
         }
@@ -531,6 +600,7 @@ impl State {
     /// Appends it to what is pending.
     #[inline]
     fn encode(&mut self, outgoing: Outgoing<'_>) -> Result<()> {
+        let before = self.pending.len();
         let encoded = match outgoing {
             Outgoing::Message {
                 opcode,
@@ -553,28 +623,43 @@ impl State {
                 self.encoder
                     .data_frame(opcode, is_final, payload, may_compress, pending)
             }
-            Outgoing::Prepared {
-                frame,
-                is_compressed,
-            } => {
+            Outgoing::Prepared { frame, .. } => {
                 let pushed = self.pending.push_prepared(frame, LARGE);
-                pushed.map(|()| self.note_prepared(is_compressed))
+                pushed.map(|()| self.note_prepared(frame))
             }
             Outgoing::Ping(payload) => return self.encode_control(Opcode::Ping, payload),
         };
-        encoded.map_err(encode_error)
+        encoded.map_err(encode_error)?;
+        let (messages, len) = outgoing.counts();
+        self.count_sent(messages, len, self.pending.len() - before);
+        Ok(())
+    }
+
+    /// Appends whole frames to what is pending.
+    fn append(&mut self, frames: &mut Vec<u8>) -> Result<()> {
+        let pending = &mut self.pending.bytes;
+        if pending.is_empty() {
+            std::mem::swap(pending, frames); // without a copy
+            return Ok(());
+        }
+        encoder::reserve(pending, frames.len()).map_err(encode_error)?;
+        pending.append(frames);
+        Ok(())
     }
 
     /// Appends a control frame to what is pending.
     pub(super) fn encode_control(&mut self, opcode: Opcode, payload: &[u8]) -> Result<()> {
+        let before = self.pending.len();
         self.encoder
             .frame(opcode, true, payload, &mut self.pending.bytes)
-            .map_err(encode_error)
+            .map_err(encode_error)?;
+        self.count_sent(0, 0, self.pending.len() - before);
+        Ok(())
     }
 
-    /// The peer's window has a message in it that ours has not.
-    fn note_prepared(&mut self, is_compressed: bool) {
-        if is_compressed {
+    /// If it is compressed, the peer's window has a message in it that ours has not.
+    fn note_prepared(&mut self, frame: &[u8]) {
+        if frame::says_compressed(frame) {
             self.encoder.forget();
         }
     }
@@ -582,12 +667,10 @@ impl State {
     /// Keeps a message of a group's for the end of the one that is being streamed.
     fn hold(&mut self, outgoing: Outgoing<'_>) -> Result<()> {
         let held = &mut self.held;
+        let before = held.frames.len();
         let done = match outgoing {
-            Outgoing::Prepared {
-                frame,
-                is_compressed,
-            } => {
-                held.has_foreign_context |= is_compressed;
+            Outgoing::Prepared { frame, .. } => {
+                held.has_foreign_context |= frame::says_compressed(frame);
                 held.frames.push_prepared(frame, LARGE)
             }
             // As it is: the compressor is inside the other message.
@@ -599,7 +682,10 @@ impl State {
             }
             Outgoing::Fragment { .. } | Outgoing::Ping(_) => return self.encode(outgoing),
         };
-        done.map_err(encode_error)
+        done.map_err(encode_error)?;
+        let (messages, len) = outgoing.counts();
+        self.count_sent(messages, len, self.held.frames.len() - before);
+        Ok(())
     }
 
     /// Puts what was held where it goes out, unless nothing may follow any more.
@@ -608,7 +694,9 @@ impl State {
         if held.frames.is_empty() || self.check_open().is_err() {
             return Ok(());
         }
-        self.note_prepared(held.has_foreign_context);
+        if held.has_foreign_context {
+            self.encoder.forget();
+        }
         let appended = self.pending.append(&mut held.frames);
         appended.map_err(encode_error)
     }
@@ -646,9 +734,11 @@ impl State {
         ];
         for (opcode, payload) in slots {
             let Some(payload) = payload else { continue };
+            let before = batch.bytes.len();
             self.encoder
                 .frame(opcode, true, payload, &mut batch.bytes)
                 .map_err(encode_error)?;
+            self.count_sent(0, 0, batch.bytes.len() - before);
         }
         Ok(())
     }

@@ -123,7 +123,7 @@ impl PreparedMessage {
         let frame = self.frame(compression)?;
         send(Outgoing::Prepared {
             frame: &frame,
-            is_compressed: compression.is_some(),
+            len: payload.len(),
         })
     }
 

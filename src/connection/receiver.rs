@@ -11,7 +11,7 @@ use crate::{
     CloseInfo, Error, Event, Handler, Message, OwnedMessage, Phase, ProtocolError, Result,
     connection::{Sender, events::IntoChannel, handler, shared::Shared},
     net::{Stream, socket::Wait},
-    protocol::{CloseFrame, ControlPayload, Decoder, Role, Step, close::code},
+    protocol::{CloseFrame, ControlPayload, Decoder, Role, Step, close::code, decoder::Payload},
     threads,
 };
 
@@ -77,6 +77,7 @@ impl Receiver {
             Role::Client => Role::Server,
             Role::Server => Role::Client,
         };
+        shared.received.bytes(received.len());
         Self {
             home: tenancy.as_ref().map(|_| thread::current().id()),
             inbound: Inbound {
@@ -259,7 +260,7 @@ impl Inbound {
             }
         }
         match self.decoder.message() {
-            Ok(payload) => Ok(Some(payload.into())),
+            Ok(payload) => Ok(Some(self.reader.hand_out(payload))),
             Err(error) => {
                 self.reader.fail(error);
                 self.reader.conclude(wait).map(|_| None)
@@ -299,11 +300,8 @@ impl Inbound {
                 Err(error) => self.reader.fail(error),
             }
         }
-        let outcome = self.reader.conclude(wait);
-        if let Stage::Ended = self.reader.stage {
-            self.decoder.retire();
-        }
-        outcome.map(|()| Progress::Closed)
+        self.decoder.retire();
+        self.reader.conclude(wait).map(|()| Progress::Closed)
     }
 
     /// Sends the pongs that are owed before a callback or a full channel takes its time. Where more frames are
@@ -318,7 +316,7 @@ impl Inbound {
     /// `advance` will say so.
     pub(super) fn message(&mut self) -> Option<Message<'_>> {
         match self.decoder.message() {
-            Ok(payload) => Some(payload.into()),
+            Ok(payload) => Some(self.reader.hand_out(payload)),
             Err(error) => {
                 self.reader.fail(error);
                 None
@@ -383,7 +381,10 @@ impl Reader {
         self.shared.life.end_read(is_life);
         match result {
             Ok(0) => self.end(Some(Error::Closed(Arc::new(CloseInfo::abnormal())))),
-            Ok(len) => decoder.received(len),
+            Ok(len) => {
+                self.shared.received.bytes(len);
+                decoder.received(len);
+            }
             // No data, but something that may want an answer, which the next turn sends.
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
@@ -394,12 +395,18 @@ impl Reader {
         Ok(())
     }
 
+    fn hand_out<'a>(&self, payload: Payload<'a>) -> Message<'a> {
+        let message = Message::from(payload);
+        self.shared.received.message(message.as_bytes().len());
+        message
+    }
+
     fn close_received(&mut self, close: CloseFrame) {
         self.shared.close_received(close);
         self.drain();
     }
 
-    fn fail(&mut self, error: ProtocolError) {
+    pub(super) fn fail(&mut self, error: ProtocolError) {
         self.shared.fail_protocol(error);
         self.drain();
     }
@@ -433,8 +440,15 @@ impl Reader {
                 self.end(None);
                 break;
             }
-            match socket.receive_data(&mut scrap, wait.at_most(*until)) {
+            match socket.receive(&mut scrap, wait.at_most(*until)) {
                 Ok(len @ 1..) if *bytes + len <= MAX_DRAINED => *bytes += len,
+                // What that wants for an answer goes as everything does: by whoever has the writer's role.
+                Err(error)
+                    if error.kind() == std::io::ErrorKind::Interrupted
+                        && Instant::now() < *until =>
+                {
+                    let _ = self.shared.flush(Wait::Never);
+                }
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
                     if Instant::now() < *until {
                         return Err(Error::Timeout(Phase::Receive));

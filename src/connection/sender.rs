@@ -6,6 +6,7 @@ use http::HeaderMap;
 
 use crate::{
     CloseInfo, Message, MessageKind, MessageWriter, Misuse, PreparedMessage, Request, Result,
+    Stats,
     connection::{
         outbox::{Outgoing, Patience},
         shared::Shared,
@@ -140,7 +141,8 @@ impl Sender {
     /// # Errors
     ///
     /// [`Error::Full`](crate::Error::Full) if more than `max_buffered_bytes` would be waiting, or another
-    /// thread is streaming a message: nothing was sent. Otherwise as [`Self::send_text`].
+    /// thread is streaming a message, or compressing one of 32 KiB or more: nothing was sent. Otherwise as
+    /// [`Self::send_text`].
     pub fn try_send<'a>(&self, message: impl Into<Message<'a>>) -> Result<()> {
         self.send_message(message.into(), true, Patience::Try)
     }
@@ -237,6 +239,13 @@ impl Sender {
     /// How the connection ended, once it has.
     pub fn close_info(&self) -> Option<CloseInfo> {
         self.shared.close_info().as_deref().cloned()
+    }
+
+    /// Counters of what has gone over the connection, as of now; after its end as of then.
+    ///
+    /// Takes the connection's lock for a moment, and never waits for the peer.
+    pub fn stats(&self) -> Stats {
+        self.shared.stats()
     }
 
     /// How long the peer took to answer the last keepalive ping.

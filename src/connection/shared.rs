@@ -6,7 +6,7 @@ use std::{
     ptr,
     sync::{
         Arc, OnceLock, PoisonError, Weak,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Instant,
 };
@@ -14,7 +14,7 @@ use std::{
 use http::HeaderMap;
 
 use crate::{
-    CloseInfo, Error, Options, Phase, Request, Result,
+    CloseInfo, Error, Options, Phase, Request, Result, Stats, Traffic,
     connection::{
         group::Members,
         keepalive::{Keepalive, Life},
@@ -38,6 +38,7 @@ pub(crate) struct Shared {
     pub(super) options: Options,
     pub(super) opened: Opened,
     pub(super) life: Life,
+    pub(super) received: Received,
     /// Whether the receiver has more to hand out before it reads again: replies that a callback makes
     /// meanwhile are gathered. Set by the receiver's thread, and looked at by it alone.
     pub(super) more_is_waiting: AtomicBool,
@@ -62,6 +63,23 @@ pub(crate) struct Opened {
     pub(crate) local_addr: Option<SocketAddr>,
     /// Which one it is of a client that connects again.
     pub(crate) session: u64,
+}
+
+/// What has been received. The receiver alone counts, so that no two threads add at once; anybody reads.
+#[derive(Default)]
+pub(super) struct Received {
+    messages: AtomicU64,
+    payload_bytes: AtomicU64,
+    wire_bytes: AtomicU64,
+}
+
+/// What has been sent.
+#[derive(Default)]
+pub(super) struct Sent {
+    messages: u64,
+    payload_bytes: u64,
+    wire_bytes: u64,
+    most_buffered: usize,
 }
 
 /// What the lock guards: the outbox, and how far the connection has come.
@@ -89,6 +107,7 @@ pub(super) struct State {
     /// The answer to the last ping that came while writing had come to a halt; goes before what is pending.
     pub(super) pong: Option<ControlPayload>,
     pub(super) keepalive: Keepalive,
+    pub(super) sent: Sent,
     pub(super) close_sent: Option<CloseFrame>,
     pub(super) close_received: Option<CloseFrame>,
     /// The peer's Close came after ours was sent, and so says that ours has arrived.
@@ -185,6 +204,7 @@ impl Shared {
             options,
             opened,
             life: Life::default(),
+            received: Received::default(),
             more_is_waiting: AtomicBool::new(false),
             state: Mutex::new(State {
                 encoder: Encoder::new(role, compression),
@@ -200,6 +220,7 @@ impl Shared {
                 groups: Vec::new(),
                 pong: None,
                 keepalive,
+                sent: Sent::default(),
                 close_sent: None,
                 close_received: None,
                 is_close_answered: false,
@@ -228,6 +249,29 @@ impl Shared {
         if let Some(watch) = self.watch.get() {
             watch.wake_at(at);
         }
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        let state = self.lock();
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Stats {
+            traffic: Traffic {
+                messages_sent: state.sent.messages,
+                messages_received: count(&self.received.messages),
+                payload_bytes_sent: state.sent.payload_bytes,
+                payload_bytes_received: count(&self.received.payload_bytes),
+                wire_bytes_sent: state.sent.wire_bytes,
+                wire_bytes_received: count(&self.received.wire_bytes),
+            },
+            buffered_bytes: state.buffered(),
+            most_buffered_bytes: state.sent.most_buffered,
+            round_trip: state.keepalive.round_trip,
+            smoothed_round_trip: state.keepalive.smoothed_round_trip,
+        }
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        self.lock().check_open().is_ok()
     }
 
     /// Takes note of a pong.
@@ -269,7 +313,35 @@ thread_local! {
     static CALLING_BACK: Cell<*const Shared> = const { Cell::new(ptr::null()) };
 }
 
+impl Received {
+    pub(super) fn message(&self, payload_len: usize) {
+        add(&self.messages, 1);
+        add(&self.payload_bytes, payload_len);
+    }
+
+    pub(super) fn bytes(&self, len: usize) {
+        add(&self.wire_bytes, len);
+    }
+}
+
+/// Without a locked instruction: one thread counts.
+fn add(counter: &AtomicU64, more: usize) {
+    let sum = counter.load(Ordering::Relaxed) + more as u64;
+    counter.store(sum, Ordering::Relaxed);
+}
+
 impl State {
+    /// Counts frames that have just been added to what waits: so many messages end with them, so much is payload.
+    pub(super) fn count_sent(&mut self, messages: u64, payload_len: usize, wire_len: usize) {
+        let most_buffered = self.sent.most_buffered.max(self.buffered());
+        self.sent = Sent {
+            messages: self.sent.messages + messages,
+            payload_bytes: self.sent.payload_bytes + payload_len as u64,
+            wire_bytes: self.sent.wire_bytes + wire_len as u64,
+            most_buffered,
+        };
+    }
+
     /// Bytes that wait to be handed to the operating system.
     pub(super) fn buffered(&self) -> usize {
         match self.is_streaming {

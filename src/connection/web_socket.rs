@@ -6,7 +6,7 @@ use http::HeaderMap;
 
 use crate::{
     CloseInfo, Event, Handler, Message, MessageKind, MessageWriter, Messages, ReadyState, Receiver,
-    Request, Result, Sender,
+    Request, Result, Sender, Stats,
 };
 
 /// An open WebSocket connection.
@@ -213,6 +213,11 @@ impl WebSocket {
     /// As [`Sender::send_text`].
     pub fn flush(&self) -> Result<()> {
         self.sender.flush()
+    }
+
+    /// Counters of what has gone over the connection. See [`Sender::stats`].
+    pub fn stats(&self) -> Stats {
+        self.sender.stats()
     }
 
     /// How long the peer took to answer the last keepalive ping.

@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
 use shuttle::{
@@ -22,6 +22,9 @@ pub(crate) struct Double {
     is_sending: AtomicBool,
     is_finished: AtomicBool,
     is_shut: AtomicBool,
+    /// How often the peer still says something that is no data and wants an answer.
+    interruptions: AtomicUsize,
+    has_unsent: AtomicBool,
 }
 
 impl Double {
@@ -51,8 +54,42 @@ impl Double {
         result
     }
 
+    /// Has the peer say `times` something that is no data, before the end.
+    pub(crate) fn interrupt(&self, times: usize) {
+        self.interruptions.store(times, Ordering::SeqCst);
+    }
+
+    pub(super) fn receive(&self) -> io::Result<usize> {
+        thread::yield_now();
+        let less = |left: usize| left.checked_sub(1);
+        let was_left = self
+            .interruptions
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, less);
+        match was_left {
+            Err(_) => Ok(0),
+            Ok(_) => {
+                self.has_unsent.store(true, Ordering::SeqCst);
+                Err(io::ErrorKind::Interrupted.into())
+            }
+        }
+    }
+
+    pub(super) fn has_unsent(&self) -> bool {
+        self.has_unsent.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn flush(&self, wait: Wait) -> io::Result<bool> {
+        self.has_unsent.store(false, Ordering::SeqCst);
+        self.send([&[], &[]], wait).map(|_| true)
+    }
+
     pub(super) fn finish(&self) {
+        // It may have a last word to say.
+        let was_sending = self.is_sending.swap(true, Ordering::SeqCst);
+        assert!(!was_sending, "two writers at a time");
+        thread::yield_now();
         self.is_finished.store(true, Ordering::SeqCst);
+        self.is_sending.store(false, Ordering::SeqCst);
     }
 
     pub(super) fn shutdown(&self) {

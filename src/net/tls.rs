@@ -41,6 +41,8 @@ struct Session {
     raw: Vec<u8>,
     /// The engine has said that it needs more ciphertext, and has got none since.
     is_dry: bool,
+    /// close_notify has been said: what else there is to say stays unsaid.
+    is_finished: bool,
 }
 
 /// The system's TLS at work over a pipe.
@@ -120,6 +122,7 @@ impl TlsSession {
                             sent: 0,
                             raw,
                             is_dry: false,
+                            is_finished: false,
                         }),
                         has_unsent: AtomicBool::new(false),
                     });
@@ -236,7 +239,7 @@ impl TlsSession {
     /// There is no memory for it: the session has lost a part of what it says, and is broken.
     fn keep_outgoing(&self, session: &mut Session) -> io::Result<()> {
         let mut outgoing = session.pipe.take_outgoing();
-        if !outgoing.is_empty() {
+        if !outgoing.is_empty() && !session.is_finished {
             reserve(&mut session.unsent, outgoing.len())?;
             session.unsent.append(&mut outgoing);
             self.has_unsent.store(true, Ordering::Release);
@@ -265,6 +268,7 @@ impl TlsSession {
                 reserve(&mut session.unsent, added.len())?;
                 session.unsent.extend_from_slice(&added);
                 session.sent = start + sent;
+                self.has_unsent.store(true, Ordering::Release);
                 return Ok(false);
             }
             self.has_unsent
@@ -299,13 +303,16 @@ impl TlsSession {
         Ok(taken)
     }
 
-    /// Tells the peer that nothing follows (close_notify), as far as that goes without blocking.
+    /// Tells the peer that nothing follows (close_notify), as far as that goes without blocking. One thread at
+    /// a time, as [`Self::send`]; nothing is sent after it.
     pub(crate) fn say_goodbye(&self, below: &Stream) {
         let mut session = self.lock();
         session.engine.say_goodbye();
         let kept = self.keep_outgoing(&mut session);
+        session.is_finished = true;
         drop(session);
         let _ = kept.and_then(|()| self.flush(below, Wait::Never));
+        self.has_unsent.store(false, Ordering::Release);
     }
 }
 

@@ -447,8 +447,9 @@ impl Decoder {
                 (&*piece, message.end - message.start)
             }
         };
-        // A message that arrived at once is checked when it is handed out, and only then.
-        let arrived_at_once = message_is_whole && fresh.len() == len;
+        // A message that arrived at once is checked when it is handed out, and only then. Not one that was
+        // decompressed: a few bytes may have become many, which a failure at that place would leave behind.
+        let arrived_at_once = message_is_whole && fresh.len() == len && !message.is_compressed;
         if message.kind == MessageKind::Text && !arrived_at_once {
             message.utf8.push(fresh)?;
             if message_is_whole {

@@ -55,6 +55,14 @@ impl Compressor {
         &self.settings
     }
 
+    /// One that goes on where this one is. This one must not be used until that one takes its place.
+    pub(crate) fn lend(&mut self) -> Self {
+        Self {
+            settings: self.settings,
+            stream: self.stream.take(),
+        }
+    }
+
     /// Appends a frame's compressed payload to `out`; `is_final` says that the message ends with it.
     ///
     /// # Errors

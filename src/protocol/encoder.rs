@@ -65,6 +65,26 @@ impl Encoder {
         }
     }
 
+    /// An encoder for the next message, to be used elsewhere. Until [`Self::take_back`] this one encodes no message
+    /// that is compressed; it may encode control frames.
+    pub(crate) fn lend(&mut self) -> Self {
+        Self {
+            masking_keys: self.masking_keys.as_ref().map(|_| MaskingKeys::default()),
+            compressor: self.compressor.as_mut().map(Compressor::lend),
+            is_compressing: false,
+        }
+    }
+
+    /// Takes back what [`Self::lend`] has lent. `was_sent` says whether the peer gets what was encoded.
+    pub(crate) fn take_back(&mut self, lent: Self, was_sent: bool) {
+        if let Some((own, lent)) = self.compressor.as_mut().zip(lent.compressor) {
+            *own = lent;
+            if !was_sent {
+                own.forget();
+            }
+        }
+    }
+
     /// Gives back what compression holds: nothing more will be sent.
     pub(crate) fn retire(&mut self) {
         self.compressor = None;

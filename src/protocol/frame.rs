@@ -135,6 +135,11 @@ impl FrameHeader {
     }
 }
 
+/// Whether a frame's first byte says that it begins a compressed message (RFC 7692, section 6).
+pub(crate) fn says_compressed(frame: &[u8]) -> bool {
+    frame.first().is_some_and(|first| first & RSV1 != 0)
+}
+
 /// An encoded header: at most 14 bytes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct HeaderBytes {

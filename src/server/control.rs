@@ -22,7 +22,7 @@ use rustix::{
 #[cfg(feature = "tls")]
 use crate::net::tls::TlsSession;
 use crate::{
-    Error, Phase, Response, Result,
+    Error, HandshakeError, Phase, Response, Result, ServerStats,
     connection::shared::Shared,
     net::{
         Stream,
@@ -63,6 +63,8 @@ struct State {
     /// Threads that are in `stop`, and so cannot end before it does.
     stoppers: Vec<ThreadId>,
     accept_thread: Option<JoinHandle<()>>,
+    /// What was counted of those that are no tenants any more, or never were.
+    past: ServerStats,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -118,6 +120,29 @@ impl Control {
 
     pub(super) fn connection_count(&self) -> usize {
         self.lock().tenants.len()
+    }
+
+    pub(super) fn stats(&self) -> ServerStats {
+        // No connection's lock is taken under this one. Whoever leaves meanwhile is still counted by what is held.
+        let state = self.lock();
+        let mut stats = state.past;
+        let tenants = state.tenants.values();
+        let present: Vec<_> = tenants.map(|tenant| tenant.shared.upgrade()).collect();
+        drop(state);
+        for tenant in present {
+            let Some(shared) = tenant else {
+                stats.opening += 1;
+                continue;
+            };
+            let own = shared.stats();
+            stats.traffic += own.traffic;
+            stats.buffered_bytes += own.buffered_bytes;
+            match shared.is_open() {
+                true => stats.open += 1,
+                false => stats.closing += 1,
+            }
+        }
+        stats
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -329,6 +354,7 @@ impl Control {
             state.cut_the_slowest();
         }
         if is_full(&state) {
+            state.past.refused.full += 1;
             drop(state);
             join(finished);
             log::debug!(target: "wstrand", "turned a connection away: max_connections is reached");
@@ -369,6 +395,7 @@ impl Control {
                 Ok(())
             }
             Err(error) => {
+                self.lock().past.refused.thread += 1;
                 if let Some(socket) = take(&socket) {
                     turned_away.add(socket);
                 }
@@ -394,6 +421,7 @@ impl State {
         if let Some(socket) = tenant.socket.upgrade() {
             log::debug!(target: "wstrand", "cut a client that took long over its request: others wait");
             tenant.is_cut = true;
+            self.past.refused.slow += 1;
             self.being_cut += 1;
             self.awaited.remove(&id);
             socket.shutdown(Shutdown::Both);
@@ -428,6 +456,42 @@ impl Tenancy {
         state.stage
     }
 
+    /// Notes that the connection is open.
+    pub(super) fn is_open(&self, shared: &Arc<Shared>) -> Stage {
+        let mut state = self.control.lock();
+        state.past.accepted += 1;
+        if let Some(tenant) = state.tenants.get_mut(&self.id) {
+            tenant.shared = Arc::downgrade(shared);
+        }
+        state.stage
+    }
+
+    /// Counts a connection that did not come to be.
+    pub(super) fn has_failed(&self, error: &Error) {
+        let mut state = self.control.lock();
+        if state.tenants.get(&self.id).is_some_and(|it| it.is_cut) {
+            return; // it was counted as it was cut
+        }
+        let past = &mut state.past;
+        let refused = &mut past.refused;
+        let counter = match error {
+            Error::Handshake(why) => match **why {
+                HandshakeError::Answered(_) => &mut past.answered,
+                HandshakeError::Origin(_) => &mut refused.origin,
+                HandshakeError::Ended => &mut refused.lost,
+                _ => &mut refused.request,
+            },
+            Error::Timeout(_) => &mut refused.timeout,
+            Error::Tls(_) => &mut refused.tls,
+            Error::Io {
+                phase: Phase::Spawn,
+                ..
+            } => &mut refused.thread,
+            _ => &mut refused.lost,
+        };
+        *counter += 1;
+    }
+
     /// Notes that the client has sent its request: what takes time now is ours.
     pub(super) fn request_is_here(&self) {
         self.control.lock().awaited.remove(&self.id);
@@ -436,8 +500,15 @@ impl Tenancy {
 
 impl Drop for Tenancy {
     fn drop(&mut self) {
+        let state = self.control.lock();
+        let tenant = state.tenants.get(&self.id);
+        let shared = tenant.and_then(|tenant| tenant.shared.upgrade());
+        drop(state);
+        let traffic = shared.map(|shared| shared.stats().traffic);
+
         let mut state = self.control.lock();
         state.awaited.remove(&self.id);
+        state.past.traffic += traffic.unwrap_or_default();
         if state
             .tenants
             .remove(&self.id)

@@ -23,7 +23,7 @@ use rustix::{io::ioctl_fionbio, net::getsockname};
 #[cfg(feature = "tls")]
 use crate::Identity;
 use crate::{
-    Answer, Error, Misuse, Options, Phase, Request, Result, WebSocket,
+    Answer, Error, Misuse, Options, Phase, Request, Result, ServerStats, WebSocket,
     handshake::{
         fields,
         origin::{OriginPolicy, is_origin},
@@ -320,6 +320,13 @@ impl ServerHandle {
     /// How many connections are being served, opening and closing handshakes included.
     pub fn connection_count(&self) -> usize {
         self.control.connection_count()
+    }
+
+    /// Counters of the server and of all its connections, those that have ended included, as of now.
+    ///
+    /// Takes the lock of each connection for a moment, and never waits for a peer.
+    pub fn stats(&self) -> ServerStats {
+        self.control.stats()
     }
 
     /// Stops the server: accepts nobody any more, closes every connection with code 1001, and waits until

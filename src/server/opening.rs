@@ -29,9 +29,15 @@ pub(super) fn serve_connection(
     config: &Config,
     serve: &Serve,
 ) {
-    match open(socket, tenancy, config) {
-        Ok(ws) => serve(ws),
-        Err(error) => log::debug!(target: "wstrand", "refused a connection: {error}"),
+    match open(socket, tenancy.clone(), config) {
+        Ok(ws) => {
+            drop(tenancy); // the connection has its own
+            serve(ws);
+        }
+        Err(error) => {
+            tenancy.has_failed(&error);
+            log::debug!(target: "wstrand", "refused a connection: {error}");
+        }
     }
 }
 
@@ -86,7 +92,7 @@ fn open(socket: Socket, tenancy: Arc<Tenancy>, config: &Config) -> Result<WebSoc
         session: 1,
     };
     let shared = Shared::new(Role::Server, config.options.clone(), opened, socket.clone())?;
-    let stage = tenancy.set(|tenant| tenant.shared = Arc::downgrade(&shared));
+    let stage = tenancy.is_open(&shared);
     if stage != Stage::Accepting {
         shared.start_close(CloseFrame::new(code::GOING_AWAY, ""));
     }

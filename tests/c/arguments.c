@@ -593,6 +593,8 @@ static void servers(void)
     CHECK_INVALID(wstrand_server_stop(NULL, 0, NULL));
     CHECK_INVALID(wstrand_server_stop(NULL, 0, &busy));
     CHECK_INT(wstrand_server_connection_count(NULL), 0);
+    CHECK_INT(wstrand_connection_stat(NULL, WSTRAND_STAT_MESSAGES_SENT), 0);
+    CHECK_INT(wstrand_server_stat(NULL, WSTRAND_STAT_OPEN), 0);
     wstrand_server_free(NULL);
 }
 

@@ -283,6 +283,56 @@ static void running_and_draining(void)
     wstrand_handler_free(handler);
 }
 
+/* Counters of both ends, to the byte: a client's frame has 6 bytes around 5 of payload, a server's 2. */
+static void counters(void)
+{
+    wstrand_connection *connection;
+    wstrand_server *server;
+    char url[URL_SIZE];
+    const void *data;
+    size_t size;
+    int kind, stat;
+
+    server = serve_echo(url);
+    for (stat = -1; stat <= 30; stat++)
+        CHECK_INT(wstrand_server_stat(server, stat), 0);
+    connection = open_connection(url, NULL, NULL);
+    CHECK_OK(wstrand_connection_send_string(connection, "hello", NULL));
+    CHECK_OK(wstrand_connection_receive(connection, PATIENCE_MS, &kind, &data, &size, NULL));
+    CHECK_INT(wstrand_connection_stat(connection, WSTRAND_STAT_MESSAGES_SENT), 1);
+    CHECK_INT(wstrand_connection_stat(connection, WSTRAND_STAT_MESSAGES_RECEIVED), 1);
+    CHECK_INT(wstrand_connection_stat(connection, WSTRAND_STAT_PAYLOAD_BYTES_SENT), 5);
+    CHECK_INT(wstrand_connection_stat(connection, WSTRAND_STAT_PAYLOAD_BYTES_RECEIVED), 5);
+    CHECK_INT(wstrand_connection_stat(connection, WSTRAND_STAT_WIRE_BYTES_SENT), 11);
+    CHECK_INT(wstrand_connection_stat(connection, WSTRAND_STAT_WIRE_BYTES_RECEIVED), 7);
+    CHECK_INT(wstrand_connection_stat(connection, WSTRAND_STAT_BUFFERED_BYTES), 0);
+    CHECK_INT(wstrand_connection_stat(connection, WSTRAND_STAT_MOST_BUFFERED_BYTES), 11);
+    CHECK_INT(wstrand_connection_stat(connection, WSTRAND_STAT_ROUND_TRIP_US), 0);
+    CHECK_INT(wstrand_connection_stat(connection, WSTRAND_STAT_SMOOTHED_ROUND_TRIP_US), 0);
+    CHECK_INT(wstrand_connection_stat(connection, WSTRAND_STAT_OPEN), 0);
+    CHECK_INT(wstrand_connection_stat(connection, 30), 0);
+
+    CHECK_INT(wstrand_server_stat(server, WSTRAND_STAT_OPENING), 0);
+    CHECK_INT(wstrand_server_stat(server, WSTRAND_STAT_OPEN), 1);
+    CHECK_INT(wstrand_server_stat(server, WSTRAND_STAT_CLOSING), 0);
+    CHECK_INT(wstrand_server_stat(server, WSTRAND_STAT_ACCEPTED), 1);
+    CHECK_INT(wstrand_server_stat(server, WSTRAND_STAT_WIRE_BYTES_SENT), 7);
+    CHECK_INT(wstrand_server_stat(server, WSTRAND_STAT_WIRE_BYTES_RECEIVED), 11);
+    CHECK_INT(wstrand_server_stat(server, WSTRAND_STAT_ROUND_TRIP_US), 0);
+    CHECK_OK(wstrand_connection_close(connection, WSTRAND_CLOSE_NORMAL, "", NULL));
+    CHECK_OK(wstrand_connection_wait_closed(connection, PATIENCE_MS, NULL));
+    CHECK_INT(wstrand_connection_stat(connection, WSTRAND_STAT_WIRE_BYTES_SENT), 11 + 8);
+    wstrand_connection_free(connection);
+
+    /* What is over stays counted. */
+    CHECK_OK(wstrand_server_stop(server, PATIENCE_MS, NULL));
+    CHECK_INT(wstrand_server_stat(server, WSTRAND_STAT_OPEN), 0);
+    CHECK_INT(wstrand_server_stat(server, WSTRAND_STAT_ACCEPTED), 1);
+    CHECK_INT(wstrand_server_stat(server, WSTRAND_STAT_MESSAGES_SENT), 1);
+    CHECK_INT(wstrand_server_stat(server, WSTRAND_STAT_WIRE_BYTES_RECEIVED), 11 + 8);
+    end_server(server);
+}
+
 int main(void)
 {
     wstrand_handler *handler = wstrand_handler_new(&freed, userdata_free);
@@ -301,5 +351,6 @@ int main(void)
     CHECK_INT(counter_value(&freed), 1);
 
     running_and_draining();
+    counters();
     return finish();
 }

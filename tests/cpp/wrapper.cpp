@@ -347,6 +347,9 @@ static void serving()
     ws.send("in pull style", failure);
     CHECK(ws.receive(patience, failure)->text() == "in pull style");
     CHECK(moved.connection_count() == 1);
+    CHECK(ws.stat(WSTRAND_STAT_MESSAGES_RECEIVED) == 1 && ws.stat(WSTRAND_STAT_PAYLOAD_BYTES_SENT) == 13);
+    CHECK(ws.stat(WSTRAND_STAT_WIRE_BYTES_SENT) == 6 + 13 && ws.stat(WSTRAND_STAT_OPEN) == 0);
+    CHECK(moved.stat(WSTRAND_STAT_OPEN) == 1 && moved.stat(WSTRAND_STAT_WIRE_BYTES_SENT) == 2 + 13);
     std::thread receiver([&] {
         error closed;
         CHECK(!ws.receive(closed) && !closed && ws.close_code() == WSTRAND_CLOSE_GOING_AWAY);

@@ -16,13 +16,15 @@ fn connection(queue: Arc<Queue>) -> thread::JoinHandle<()> {
     thread::spawn(move || {
         for kind in 0..3 {
             let data = Cow::Borrowed(&[0; 10][..]);
-            queue.put(Event::Message { kind, data });
+            queue.put(Event::Message { kind, data }).unwrap();
         }
-        queue.put(Event::Close {
-            code: 1000,
-            reason: "".into(),
-            was_clean: true,
-        });
+        queue
+            .put(Event::Close {
+                code: 1000,
+                reason: "".into(),
+                was_clean: true,
+            })
+            .unwrap();
     })
 }
 

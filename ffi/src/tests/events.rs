@@ -603,3 +603,51 @@ fn the_log_is_told() {
         assert_eq!(wstrand_set_log(None, WSTRAND_LOG_OFF, null_mut(), None), 0);
     }
 }
+
+#[test]
+fn a_message_that_the_queue_has_no_memory_for_ends_the_connection_with_1011() {
+    const SIZE: usize = 1_234_567;
+    let server_side = Scripted::new(|note, connection| {
+        if note == "open" {
+            let message = vec![0_u8; SIZE + 1];
+            // SAFETY: the callback's connection, and bytes that are there.
+            let codes = unsafe {
+                [
+                    wstrand_connection_send_binary(
+                        connection,
+                        message.as_ptr().cast(),
+                        SIZE,
+                        null_mut(),
+                    ),
+                    send(connection, "after it"),
+                ]
+            };
+            assert_eq!(codes, [WSTRAND_OK; 2]);
+        }
+    });
+    let server = TestServer::start(server_side.handler, null());
+    server_side.free_handler();
+    let client = Scripted::new(|_, _| {});
+    // SAFETY: a live handle.
+    let code = unsafe { wstrand_handler_set_queue_bytes(client.handler, 1 << 20) };
+    assert_eq!(code, WSTRAND_OK);
+    super::shortage::refuse(SIZE);
+    let connection = server.connect(client.handler);
+    client.free_handler();
+    let dispatch = || {
+        // SAFETY: a live handle.
+        unsafe { crate::dispatch::wstrand_connection_dispatch(connection, 20_000, null_mut()) }
+    };
+    while dispatch() == WSTRAND_OK {}
+    // SAFETY: the reference of `connect`.
+    unsafe { wstrand_connection_free(connection) };
+    let seen = client.rest();
+    let error = format!("error {WSTRAND_OUT_OF_MEMORY}");
+    let close = "close 1011 no memory for a message clean".to_owned();
+    assert_eq!(seen, ["open".to_owned(), error, close]);
+    assert_eq!(server_side.next(), "open");
+    assert_eq!(
+        server_side.next(),
+        "close 1011 no memory for a message clean"
+    );
+}

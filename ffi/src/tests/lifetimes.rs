@@ -13,7 +13,9 @@ use std::{
 };
 
 use super::peers::{PATIENCE, Scripted, TestServer, send};
-use crate::{closing::*, connection::*, handler::*, send::*, server::*, status::*};
+use crate::{
+    closing::*, connection::*, dispatch::*, handler::*, options::*, send::*, server::*, status::*,
+};
 
 /// A handle on its way to another thread.
 struct Shared<T>(*mut T);
@@ -332,4 +334,51 @@ fn a_server_that_never_started_can_be_freed() {
         wstrand_server_free(server);
     }
     assert_eq!(freed.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn freeing_a_connection_whose_queue_another_thread_has_ended_does_not_wait_for_the_peer() {
+    // A server that never answers Close.
+    let release = Arc::new(Barrier::new(2));
+    let held = release.clone();
+    let script = Scripted::new(move |note, _| {
+        if note == "open" {
+            held.wait();
+        }
+    });
+    let server = TestServer::start(script.handler, null());
+    script.free_handler();
+    let client = Scripted::new(|_, _| {});
+    // SAFETY: a live handle.
+    let code = unsafe { wstrand_handler_set_queue_bytes(client.handler, 1 << 20) };
+    assert_eq!(code, WSTRAND_OK);
+    let options = wstrand_options_new();
+    // SAFETY: a live handle.
+    let code = unsafe { wstrand_options_set_close_timeout_ms(options, 3_600_000) };
+    assert_eq!(code, WSTRAND_OK);
+    let connection = server.connect_with(options, client.handler);
+    client.free_handler();
+    // SAFETY: a live handle, freed once.
+    unsafe { wstrand_options_free(options) };
+    // What freeing does first, and what a thread that dispatches does as soon as it sees that.
+    {
+        // SAFETY: a live handle.
+        let connection = unsafe { &*connection };
+        connection.gate().shut();
+        connection.queue().expect("it has one").end();
+    }
+    // SAFETY: a live handle.
+    let code = unsafe { wstrand_connection_dispatch(connection, -1, null_mut()) };
+    assert_eq!(code, WSTRAND_CLOSED);
+    let (freed, seen) = mpsc::channel();
+    let shared = Shared(connection);
+    let freeing = thread::spawn(move || {
+        // SAFETY: the reference of `connect`.
+        unsafe { wstrand_connection_free(shared.get()) };
+        let _ = freed.send(());
+    });
+    let was_freed = seen.recv_timeout(PATIENCE);
+    release.wait();
+    freeing.join().expect("it does not panic");
+    assert_eq!(was_freed, Ok(()), "it waited for the closing handshake");
 }

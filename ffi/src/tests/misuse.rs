@@ -10,7 +10,7 @@ use crate::{
     attempt::*, cancel::*, closing::*, connect::*, connection::*, dispatch::*, down::*, error::*,
     group::*, guard::tests as hook, handler::*, logging::*, options::*, options_deflate::*,
     options_dial::*, options_reconnect::*, options_tls::*, prepared::*, receive::*, reconnect::*,
-    request::*, response::*, send::*, server::*, status::*, version::*, writer::*,
+    request::*, response::*, send::*, server::*, stats::*, status::*, version::*, writer::*,
 };
 
 /// What an export returned.
@@ -238,6 +238,8 @@ const WITH_NULL: &[Call] = calls! {
     wstrand_server_run(null_mut(), null_mut());
     wstrand_server_stop(null_mut(), 0, null_mut());
     wstrand_server_connection_count(null());
+    wstrand_connection_stat(null(), WSTRAND_STAT_MESSAGES_SENT);
+    wstrand_server_stat(null(), WSTRAND_STAT_OPEN);
     wstrand_request_method(null());
     wstrand_request_path(null());
     wstrand_request_query(null());

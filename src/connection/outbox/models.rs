@@ -10,7 +10,7 @@ use shuttle::thread;
 
 use super::*;
 use crate::{
-    Group, Options, Overflow, Sender,
+    Group, Options, Overflow, ProtocolError, Receiver, Sender,
     connection::shared::Opened,
     net::double::Double,
     protocol::{CloseFrame, Role, frame::FrameHeader},
@@ -425,6 +425,34 @@ fn a_member_that_closes_gets_nothing_behind_close_and_is_out_of_the_group() {
         let [closed, open] = models.map(|model| model.finish());
         assert_eq!(closed.last(), Some(&Seen::Close(1000)));
         assert!(of(1, &closed).is_sorted() && of(1, &open).is_sorted());
+    });
+}
+
+#[test]
+fn a_reader_that_drains_says_nothing_beside_a_writer() {
+    check(|| {
+        let model = Model::new(false);
+        let writers = [(1, 30), (2, 30), (3, LARGE)].map(|(who, len)| {
+            model.spawn(move |model| {
+                let result =
+                    (0..2).try_for_each(|number| model.send(who, number, len, Patience::Wait));
+                assert!(
+                    matches!(result, Ok(()) | Err(Error::Protocol(_))),
+                    "{result:?}"
+                );
+            })
+        });
+        let reader = model.spawn(|model| {
+            model.double.interrupt(3);
+            let socket = Arc::new(Stream::Double(model.double.clone()));
+            let mut receiver = Receiver::new(model.shared.clone(), socket, Vec::new(), None);
+            receiver.inbound().reader.fail(ProtocolError::Utf8);
+            receiver.wait_closed();
+        });
+        for thread in writers.into_iter().chain([reader]) {
+            thread.join().unwrap();
+        }
+        assert!(model.shared.lock().ended.is_some());
     });
 }
 
