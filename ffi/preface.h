@@ -54,7 +54,8 @@
  *
  *     [on_request] [on_connection] on_open (on_message | on_ping | on_pong)* [on_error] on_close
  *
- * Those in brackets need not come; the first two are a server's. Nothing comes after `on_close`, and nothing at
+ * Those in brackets need not come; the first two are a server's. A client that goes during `on_request`, or
+ * that it refuses, has no further events. Nothing comes after `on_close`, and nothing at
  * all once the program has freed a client's connection. A client that connects again, `wstrand_reconnect`, has one
  * connection after another, with `on_attempt` before each attempt and `on_down` after each.
  *

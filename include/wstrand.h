@@ -54,7 +54,8 @@
  *
  *     [on_request] [on_connection] on_open (on_message | on_ping | on_pong)* [on_error] on_close
  *
- * Those in brackets need not come; the first two are a server's. Nothing comes after `on_close`, and nothing at
+ * Those in brackets need not come; the first two are a server's. A client that goes during `on_request`, or
+ * that it refuses, has no further events. Nothing comes after `on_close`, and nothing at
  * all once the program has freed a client's connection. A client that connects again, `wstrand_reconnect`, has one
  * connection after another, with `on_attempt` before each attempt and `on_down` after each.
  *
@@ -1683,6 +1684,9 @@ int wstrand_handler_set_queue_bytes(wstrand_handler *handler,
  * It runs on the connection's own thread, before there is a connection. If it does nothing to the
  * response, opening handshakes are accepted, and plain requests are refused with status 426.
  *
+ * It may be all that comes of a client: one that it refuses, or that goes before it has the answer, becomes no
+ * connection, and has no `on_close`. What `on_close` gives back is to be taken in `on_open` or `on_connection`.
+ *
  * Connections that exist already are not affected.
  *
  * Threads: one at a time.
@@ -2994,8 +2998,8 @@ int wstrand_server_renew_tls(wstrand_server *server,
  *
  * Blocks until then, a quarter of a second longer than `drain_ms` at the most. Inside a callback it does not
  * wait for that callback's own connection, nor for those of others that are stopping the server. A second
- * call waits like the first. Not to be called by a
- * signal handler: have a thread wait for the signal, as examples/c/echo_server.c does.
+ * call waits like the first. Not to be called by a signal handler: block the signal before there are other
+ * threads, and have one wait for it with `sigwait`.
  *
  * Threads: any.
  *

@@ -24,6 +24,8 @@
  * - A function that can fail throws wstrand::error. Each has a noexcept overload with a last parameter
  *   `error &`, which is set to what went wrong, or cleared. Only those exist under -fno-exceptions.
  * - Callbacks may throw, and may own what cannot be copied: see wstrand::handler.
+ * - A callback may begin before `connect` has returned, and so before the variable that takes the result is
+ *   set: it uses the `connection_ref` that it gets.
  * - `for (auto &message : ws)` receives until the connection is closed.
  * - Durations are std::chrono's; a timeout that is negative is over, as in std. To wait for ever, leave it
  *   out.
@@ -719,6 +721,7 @@ public:
     explicit request(const wstrand_request *handle) noexcept : handle_(handle) {}
 
     std::string_view method() const noexcept { return detail::view(wstrand_request_method(handle_)); }
+    /** With percent encoding as it came; so is `query`, what follows the first "?". */
     std::string_view path() const noexcept { return detail::view(wstrand_request_path(handle_)); }
     std::optional<std::string_view> query() const noexcept
     {
@@ -1436,7 +1439,8 @@ public:
 
     /**
      * Waits until the connection has ended, in whatever way. It does not close. With a handler it waits until
-     * `on_close` has returned. Not for the connection's own callbacks.
+     * `on_close` has returned; without one it receives, and throws away the messages that come, so that no other
+     * thread may receive meanwhile. Not for the connection's own callbacks.
      */
     void wait_closed(error &failure) noexcept { wait_ms(-1, failure); }
 
@@ -1658,8 +1662,12 @@ inline connection connection_ref::share() const noexcept
  *
  * A callback may throw. Its connection is then closed with code 1011, events that come until it has closed
  * are still told, and the first exception is thrown again by `connection::wait_closed` or `connection::dispatch`,
- * for a server by `server::run` or `server::stop`. A client that connects again is closed then, and
- * `reconnecting::wait_closed` throws.
+ * for a server by `server::run` or `server::stop`: also that of a `send` to a client that has just gone. Where
+ * that is nothing to a server, its callbacks use the overloads with a last `error &`. A client that connects
+ * again is closed then, and `reconnecting::wait_closed` throws.
+ *
+ * What the functions refer to must outlive the connection or the server. `on_open` may begin before `connect`
+ * has returned.
  */
 struct handler {
     callback<connection_ref> on_open;
@@ -1673,7 +1681,8 @@ struct handler {
     /** Has a client's events wait until `connection::dispatch`, up to so many bytes of them; 0 for no queue. */
     std::size_t queue_bytes = 0;
 
-    /** Decides over requests to a server. If it throws, the answer is status 500. */
+    /** Decides over requests to a server. If it throws, the answer is status 500. It may be all that comes of a
+        client, if that is refused or goes: what `on_close` gives back is to be taken in `on_open`. */
     callback<request, response> on_request;
     /** Gets every connection to a server first of all, and may receive from it. */
     callback<connection_ref> on_connection;
@@ -2266,7 +2275,8 @@ public:
     {
         detail::throwing([&](error &failure) { start(failure); });
     }
-    /** Throws the first thing that a callback threw, if one did; so does `stop`. */
+    /** Throws the first thing that a callback threw, if one did; so does `stop`, after it has stopped the server.
+        The overloads with an `error &` do not. */
     void run()
     {
         error failure;

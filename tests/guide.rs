@@ -91,6 +91,24 @@ mod the_guide {
     }
 
     #[test]
+    fn a_name_that_is_taken_is_refused_until_it_is_free() {
+        for program in written_in("requests", &["cpp"]) {
+            let server = serve(&program);
+            let url = format!("{}?name=ann", server.url);
+            let mut ann = wstrand::connect(&url).expect("a server");
+            ann.send_text("hello").expect("it is open");
+            assert_eq!(text(&mut ann), "ann: hello");
+            let error = wstrand::connect(&url).expect_err("the name is taken");
+            let refusal = error.refusal().expect("an answer");
+            assert_eq!(refusal.status, 409);
+            let mut bob = wstrand::connect(&format!("{}?name=bob", server.url)).expect("a server");
+            bob.send_text("hello").expect("it is open");
+            assert_eq!(text(&mut bob), "bob: hello");
+            server.kill();
+        }
+    }
+
+    #[test]
     fn a_program_pulls_with_a_timeout() {
         for program in written("pull") {
             assert_eq!(run(&program, echo()), ["tick", "closed"]);
@@ -118,6 +136,19 @@ mod the_guide {
     fn a_program_dispatches_the_events_of_its_queue() {
         for program in written_in("queue", &["c", "cpp"]) {
             assert_eq!(run(&program, echo()), ["hello", "closed"]);
+        }
+    }
+
+    #[test]
+    fn a_program_polls_for_events_and_for_its_input() {
+        for program in written_in("poll", &["cpp"]) {
+            let built = program.build(&echo().to_string());
+            let mut client = Process::start(&mut ready(&built));
+            client.tell("hello");
+            assert_eq!(client.line("hello"), "");
+            client.end_of_input();
+            assert_eq!(client.line("closed "), "1000 bye");
+            client.succeed();
         }
     }
 

@@ -336,6 +336,9 @@ pub unsafe extern "C" fn wstrand_handler_set_queue_bytes(
 /// It runs on the connection's own thread, before there is a connection. If it does nothing to the
 /// response, opening handshakes are accepted, and plain requests are refused with status 426.
 ///
+/// It may be all that comes of a client: one that it refuses, or that goes before it has the answer, becomes no
+/// connection, and has no `on_close`. What `on_close` gives back is to be taken in `on_open` or `on_connection`.
+///
 /// Connections that exist already are not affected.
 ///
 /// Threads: one at a time.

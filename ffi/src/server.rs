@@ -376,8 +376,8 @@ pub unsafe extern "C" fn wstrand_server_renew_tls(
 ///
 /// Blocks until then, a quarter of a second longer than `drain_ms` at the most. Inside a callback it does not
 /// wait for that callback's own connection, nor for those of others that are stopping the server. A second
-/// call waits like the first. Not to be called by a
-/// signal handler: have a thread wait for the signal, as examples/c/echo_server.c does.
+/// call waits like the first. Not to be called by a signal handler: block the signal before there are other
+/// threads, and have one wait for it with `sigwait`.
 ///
 /// Threads: any.
 ///
