@@ -83,7 +83,7 @@ public:
         if (!failure)
             join(ws);
         auto again = never;
-        while (!failure && ws.ready_state() != wstrand::ready_state::closed) {
+        while (!failure && ws.ready_state() != wstrand::ready_state::ended) {
             const auto now = clock::now();
             const auto patience = again == never ? 1h : std::max(again - now, clock::duration::zero());
             const auto message = ws.receive(std::chrono::ceil<std::chrono::milliseconds>(patience), failure);

@@ -162,7 +162,10 @@ function welcome(said) {
   name = said.name;
   sessionStorage.setItem('name', name);
   sessionStorage.setItem('room', room);
-  if ($('enter').open) $('enter').close();
+  if ($('enter').open) {
+    $('enter').close();
+    $('text').focus();
+  }
   if (!since) $('log').replaceChildren();
   if (said.missed) add($('log'), 'li', 'note', 'Some older messages are gone.');
   said.history.forEach(show);
@@ -361,7 +364,6 @@ $('enter-form').onsubmit = (event) => {
     since = 0;
     join();
   }
-  $('text').focus();
 };
 $('enter').oncancel = (event) => {
   if (!joined) event.preventDefault();

@@ -3,6 +3,7 @@
 When the pipes close, Chromium ends by itself, so none is left behind even if this process is killed.
 """
 
+import base64
 import fcntl
 import json
 import os
@@ -66,14 +67,40 @@ class Chromium:
         try:
             targets = self.call("Target.getTargets")["targetInfos"]
             page = next(target for target in targets if target["type"] == "page")
-            attached = self.call("Target.attachToTarget", targetId=page["targetId"], flatten=True)
-            self.session = attached["sessionId"]
-            self.call("Page.enable")
-            self.call("Runtime.enable")
+            self.attach(page["targetId"])
         except BaseException:
             self.__exit__()
             raise
         return self
+
+    def attach(self, target):
+        attached = self.call("Target.attachToTarget", targetId=target, flatten=True)
+        self.session = attached["sessionId"]
+        self.call("Page.enable")
+        self.call("Runtime.enable")
+
+    def new_page(self):
+        """Opens another page, as from a person of their own. What is called from now on is meant for it; set `session`
+        to what it was, or is now, to go from one page to the other."""
+        self.session = None
+        context = self.call("Target.createBrowserContext")["browserContextId"]
+        self.attach(self.call("Target.createTarget", url="about:blank", browserContextId=context)["targetId"])
+
+    def look_like(self, width, height, scheme):
+        """Gives the page the size of a screen, in pixels of CSS, and the scheme `light` or `dark`."""
+        is_phone = width < 600
+        self.call(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=2 if is_phone else 1,
+            mobile=is_phone,
+        )
+        self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+
+    def screenshot(self, path):
+        with open(path, "wb") as file:
+            file.write(base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"]))
 
     def __exit__(self, *_):
         os.close(self.to_browser)
