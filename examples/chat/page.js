@@ -60,7 +60,6 @@ function connect() {
     opened = performance.now();
     heard = opened;
     join();
-    ping();
   };
   ws.onmessage = ({ data }) => {
     if (ws === socket) hear(JSON.parse(data));
@@ -174,6 +173,7 @@ function welcome(said) {
   $('notice').textContent = '';
   showConnected(said.connected);
   showRooms();
+  ping();
   say();
 }
 
@@ -189,7 +189,6 @@ function showConnected(connected) {
 
 function show(message) {
   const log = $('log');
-  const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 40;
   const before = log.lastElementChild;
   const entry = add(log, 'li', '', '');
   entry.dataset.seq = message.seq;
@@ -199,14 +198,21 @@ function show(message) {
   entry.classList.toggle('own', ownNumbers.has(message.seq) || (message.name === name && before?.classList.contains('own') && follows));
   entry.dataset.at = message.at;
   add(entry, 'bdi', `who ${colour(message.name)}`, message.name);
-  const when = new Date(message.at);
-  const time = add(entry, 'time', '', when.toLocaleTimeString([], { hour: '2-digit', minute: '2-digit' }));
-  time.dateTime = when.toISOString();
   add(entry, 'span', 'text', message.text);
+  const when = new Date(message.at);
+  const time = add(entry, 'time', '', when.toLocaleTimeString([], { timeStyle: 'short' }));
+  time.dateTime = when.toISOString();
   since = message.seq;
   while (log.children.length > 1000) log.firstElementChild.remove();
-  if (atEnd) log.scrollTop = log.scrollHeight;
+  if (following) toEnd();
   else $('down').hidden = false;
+}
+
+// Whoever has scrolled up reads something there, and is not to be moved.
+let following = true;
+
+function toEnd() {
+  $('log').scrollTop = $('log').scrollHeight;
 }
 
 function showHere({ count, names }) {
@@ -286,9 +292,11 @@ function showRooms() {
 
 function enter(why = '') {
   $('enter-error').textContent = why;
+  // What somebody is typing already is left alone.
+  if ($('enter').open) return;
   $('name').value = name;
   $('room').value = room;
-  if (!$('enter').open) $('enter').showModal();
+  $('enter').showModal();
   $('name').select();
 }
 
@@ -383,13 +391,15 @@ $('menu').onclick = () => {
   $('menu').setAttribute('aria-expanded', String(open));
 };
 $('now').onclick = connect;
-$('down').onclick = () => {
-  $('log').scrollTop = $('log').scrollHeight;
-};
+$('down').onclick = toEnd;
 $('log').onscroll = () => {
   const log = $('log');
-  if (log.scrollHeight - log.scrollTop - log.clientHeight < 40) $('down').hidden = true;
+  following = log.scrollHeight - log.scrollTop - log.clientHeight < 40;
+  if (following) $('down').hidden = true;
 };
+new ResizeObserver(() => {
+  if (following) toEnd();
+}).observe($('log'));
 document.onkeydown = (event) => {
   if (event.key === 'Escape') closeMenu();
 };

@@ -173,28 +173,36 @@ def alone(browser, url, folder):
 
 def two_servers(browser, url, folder):
     ada, bob = two_people(browser, url)
+    # The page's own files are connections too, so the two may have come to the same server.
+    attempts = 1
+    while bob.server() == ada.server():
+        if attempts == 20:
+            raise Failure(f"all come to {ada.server()}")
+        attempts += 1
+        browser.session = bob.session
+        browser.call("Page.reload")
+        bob.expect("document.getElementById('server')?.textContent", "he is in again")
     home, other = ada.server(), bob.server()
-    if {home, other} != {"a", "b"}:
-        raise Failure(f"both are on the same server: {home}, {other}")
+    ask(f"Bob is on {other}")
     for page in (ada, bob):
         page.expect_here("Ada", "Bob", "Rust", "C++")
-    ask("start talking")
+    ask("talk")
     ada.say("from one server")
-    bob.expect_text("from one server")
     bob.say("from the other server")
-    ada.expect_text("from the other server")
     for page in (ada, bob):
+        page.expect_text("from one server")
+        page.expect_text("from the other server")
         page.expect_text("Rust 39")
         page.expect_text("C++ 39")
     expect_all_of(expect_the_same(ada, bob), ["Rust", "C++"], 40)
 
     bob.evaluate(
-        """window.lost = false;
-        new MutationObserver(() => { if (document.getElementById('state').dataset.state !== 'open') window.lost = true; })
+        """window.wentAway = false;
+        new MutationObserver(() => { if (document.getElementById('state').dataset.state !== 'open') window.wentAway = true; })
             .observe(document.getElementById('state'), { attributes: true });"""
     )
-    ask(f"kill {other}")
-    bob.expect("window.lost", "the connection is lost")
+    ask("kill that server")
+    bob.expect("window.wentAway", "the connection is lost")
     for number in range(4):
         ada.say(f"Ada {number}")
         bob.say(f"Bob {number}")
@@ -235,7 +243,8 @@ def redis_lost(browser, url, folder):
         page.expect_nothing_unsaid()
         page.expect_here("Ada", "Bob")
     ada.say("Ada 1")
-    bob.expect_text("Ada 1")
+    for page in (ada, bob):
+        page.expect_text("Ada 1")
     expect_the_same(ada, bob)
     ask("done")
 
@@ -257,12 +266,11 @@ def looks(browser, url, folder):
         for reader in (ada, bob):
             reader.expect_text(text)
     for page in (ada, bob):
-        page.expect("document.getElementById('latency-line').getAttribute('d')?.includes('L')", "the latency is plotted")
+        page.expect("document.getElementById('latency-line').getAttribute('d')?.split('L').length > 4", "the latency is plotted")
     for width, height in ((390, 844), (1280, 800)):
         for scheme in ("light", "dark"):
             browser.session = ada.session
             browser.look_like(width, height, scheme)
-            ada.evaluate("document.getElementById('down').click()")
             picture(ada, folder, f"chat-{width}x{height}-{scheme}.png")
     browser.look_like(390, 844, "light")
     browser.click("menu")
@@ -278,6 +286,8 @@ def picture(page, folder, name):
     """A picture, and what can be said about it without looking."""
     page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
     page.browser.screenshot(os.path.join(folder, name))
+    if not page.evaluate("document.getElementById('down').hidden"):
+        raise Failure(f"{name}: the page does not follow what is said")
     outside = page.evaluate(
         """[...document.querySelectorAll('header *, main *')].filter((element) => {
             const box = element.getBoundingClientRect();

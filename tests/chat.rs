@@ -1,0 +1,311 @@
+//! The chat of `examples/chat`: its page in headless Chromium, its clients, alone and on two servers behind HAProxy
+//! that share their rooms through Redis.
+//!
+//! `tests/browser/chat_page.py` types and clicks, and ends with status 0 only if the pages showed what they should.
+
+mod common;
+
+#[path = "common/c_library.rs"]
+mod c_library;
+#[path = "common/scratch.rs"]
+mod scratch;
+
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use c_library::{Language, libraries, staged};
+use common::{PATIENCE, Process, example, program, python, root};
+use scratch::free_port;
+
+#[test]
+fn one_process_alone_is_a_whole_chat_for_pages_and_both_terminal_clients() {
+    let server = ChatServer::start(&[]);
+    let mut page = page("alone", &server.http(), None);
+    page.line("two people are here");
+    let mut clients = clients(&server.url);
+    for (name, client) in &mut clients {
+        client.tell(&format!("hello from {name}"));
+    }
+    page.line("done");
+    for (_, client) in &mut clients {
+        client.line("Ada: hello from a page");
+        // What came before is the history, and what steers a terminal is not shown.
+        client.line("Bob: fast 13");
+        client.end_of_input();
+    }
+    page.succeed();
+    for (name, client) in clients {
+        let printed = client.succeed().stdout;
+        let hellos = |from: &str| {
+            let said = format!("{from}: hello from {from}");
+            printed.iter().filter(|line| **line == said).count()
+        };
+        assert_eq!(
+            [hellos("Rust"), hellos("C++")],
+            [1, 1],
+            "{name}: {printed:?}"
+        );
+    }
+    server.stop();
+}
+
+#[test]
+fn a_killed_server_behind_haproxy_loses_nobody_and_nothing_is_said_twice_or_out_of_order() {
+    let redis = Redis::start(free_port());
+    let mut servers = [Some(redis.server("a")), Some(redis.server("b"))];
+    let url = |server: &Option<ChatServer>| server.as_ref().expect("it runs").url.clone();
+    let (_haproxy, front) = haproxy(&url(&servers[0]), &url(&servers[1]));
+    let mut page = page("two_servers", &front, None);
+    let bobs = usize::from(page.line("Bob is on ") == "b");
+    let front = front.replacen("http://", "ws://", 1);
+    let mut rust = rust_client(&format!("{front}chat"), "Rust");
+    let mut cpp = cpp_client(&url(&servers[bobs]), "C++");
+    page.line("talk");
+    for number in 0..40 {
+        rust.tell(&format!("Rust {number}"));
+        cpp.tell(&format!("C++ {number}"));
+    }
+    page.line("kill that server");
+    cpp.kill();
+    servers[bobs].take().expect("it runs").process.kill();
+    page.line("done");
+    page.succeed();
+    rust.end_of_input();
+    let printed = rust.succeed().stdout;
+    let said: Vec<&String> = printed
+        .iter()
+        .filter(|line| line.starts_with("Rust: Rust "))
+        .collect();
+    assert_eq!(said.len(), 40, "{printed:?}");
+    for server in servers.into_iter().flatten() {
+        server.stop();
+    }
+}
+
+#[test]
+fn while_redis_is_away_messages_wait_and_are_said_once_when_it_is_back() {
+    let port = free_port();
+    let redis = Redis::start(port);
+    let servers = [redis.server("a"), redis.server("b")];
+    let (_haproxy, front) = haproxy(&servers[0].url, &servers[1].url);
+    let mut page = page("redis_lost", &front, None);
+    page.line("kill Redis");
+    redis.process.kill();
+    page.line("start Redis");
+    // It has kept nothing: the rooms are as new to it.
+    let _redis = Redis::start(port);
+    page.line("done");
+    page.succeed();
+    for server in servers {
+        server.stop();
+    }
+}
+
+#[test]
+fn the_page_fits_a_phone_and_a_desk_in_light_and_dark() {
+    let server = ChatServer::start(&["--name", "one"]);
+    let pictures = Path::new(env!("CARGO_TARGET_TMPDIR")).join("chat");
+    std::fs::create_dir_all(&pictures).expect("target/ can be written to");
+    page("looks", &server.http(), Some(&pictures)).succeed();
+    server.stop();
+}
+
+#[test]
+fn a_session_that_is_somewhere_else_and_a_name_that_is_taken_end_a_client() {
+    let server = ChatServer::start(&[]);
+    let mut first = rust_client(&server.url, "Ada");
+    first.line("* 1 here: Ada");
+    for second in [
+        rust_client(&server.url, "Ada"),
+        cpp_client(&server.url, "Ada"),
+    ] {
+        let ended = second.finish_within(PATIENCE);
+        assert!(!ended.status.success());
+        let stderr = ended.stderr.join("\n");
+        assert!(stderr.contains("has that name"), "{stderr}");
+    }
+    drop(first);
+    server.stop();
+}
+
+#[test]
+fn what_a_member_may_not_send_is_refused() {
+    let server = ChatServer::start(&["--rate", "1000"]);
+    let mut ws = wstrand::connect(&server.url).expect("the server listens");
+    let mut ask = |request: String| {
+        ws.send_text(&request).expect("it is open");
+        loop {
+            let reply = ws.receive_timeout(PATIENCE).expect("an answer");
+            let reply = reply.expect("it is open");
+            let reply: serde_json::Value =
+                serde_json::from_slice(reply.as_bytes()).expect("an answer in JSON");
+            // They come when they come.
+            if reply["type"] != "here" && reply["type"] != "message" {
+                return reply;
+            }
+        }
+    };
+    let join = |room: &str, name: &str, session: &str| {
+        serde_json::json!({"type": "join", "room": room, "name": name, "session": session})
+            .to_string()
+    };
+    let say = |id: u64, text: &str| {
+        serde_json::json!({"type": "say", "id": id, "text": text}).to_string()
+    };
+    let session = "0123456789abcdef";
+    assert_eq!(ask(say(1, "too early"))["type"], "refused");
+    for (room, name, session) in [
+        ("", "Ada", session),
+        ("Lobby", "Ada", session),
+        (&"x".repeat(33), "Ada", session),
+        ("a:b", "Ada", session),
+        ("lobby", " ", session),
+        ("lobby", &"x".repeat(25), session),
+        ("lobby", "A\u{1b}[2J", session),
+        ("lobby", "A\u{202e}da", session),
+        ("lobby", "Ada", "short"),
+        ("lobby", "Ada", "0123456789abcde "),
+    ] {
+        let reply = ask(join(room, name, session));
+        assert_eq!(reply["type"], "refused", "{room:?} {name:?} {session:?}");
+        assert!(reply["id"].is_null());
+    }
+    let welcome = ask(join("lobby", " Ada ", session));
+    assert_eq!(
+        [&welcome["type"], &welcome["name"]],
+        ["welcome", "Ada"],
+        "{welcome}"
+    );
+    for text in [" \n", &"x".repeat(1001), "a\u{1b}[2Jb"] {
+        assert_eq!(ask(say(2, text))["type"], "refused", "{text:?}");
+    }
+    let said = ask(say(2, &"é".repeat(1000)));
+    assert_eq!(said["type"], "said");
+    // The same again is the same.
+    assert_eq!(ask(say(2, "again")), said);
+    let welcome = ask(join("lobby", "Ada", session));
+    let history = welcome["history"].as_array().expect("a history");
+    assert_eq!(history.len(), 1, "{welcome}");
+
+    ws.send_text("{\"type\":\"shout\"}").expect("it is open");
+    assert_eq!(ws.wait_closed().code, 1008);
+    server.stop();
+}
+
+/// A running chat server.
+struct ChatServer {
+    process: Process,
+    /// `ws://127.0.0.1:PORT/chat`
+    url: String,
+}
+
+impl ChatServer {
+    fn start(arguments: &[&str]) -> Self {
+        let mut command = Command::new(example("chat_server"));
+        let mut process = Process::start(command.args(arguments).arg("0"));
+        let url = process.line("listening on ");
+        Self { process, url }
+    }
+
+    fn http(&self) -> String {
+        let page = self.url.replacen("ws://", "http://", 1);
+        page.trim_end_matches("chat").to_owned()
+    }
+
+    /// Asks the server to stop and demands that it ends well.
+    fn stop(self) {
+        self.process.terminate();
+        self.process.succeed();
+    }
+}
+
+/// A Redis of the test's own, which keeps nothing on disk.
+struct Redis {
+    process: Process,
+    port: u16,
+}
+
+impl Redis {
+    fn start(port: u16) -> Self {
+        let mut command = Command::new(program("redis-server"));
+        command.args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]);
+        let mut process = Process::start(command.args(["--port", &port.to_string()]));
+        process.line_with("Ready to accept connections");
+        Self { process, port }
+    }
+
+    fn server(&self, name: &str) -> ChatServer {
+        let url = format!("redis://127.0.0.1:{}/", self.port);
+        ChatServer::start(&["--redis", &url, "--name", name, "--rate", "1000"])
+    }
+}
+
+/// HAProxy with the example's configuration, and the address of the page behind it.
+fn haproxy(a: &str, b: &str) -> (Process, String) {
+    let port = free_port();
+    let addr = |url: &str| {
+        let addr = url.strip_prefix("ws://").expect("a URL");
+        addr.strip_suffix("/chat").expect("a path").to_owned()
+    };
+    let debian = PathBuf::from("/usr/sbin/haproxy");
+    let haproxy = if debian.is_file() {
+        debian
+    } else {
+        program("haproxy")
+    };
+    let mut command = Command::new(haproxy);
+    command
+        .arg("-f")
+        .arg(root().join("examples/chat/haproxy.cfg"))
+        .env("CHAT_FRONTEND", format!("127.0.0.1:{port}"))
+        .env("CHAT_SERVER_A", addr(a))
+        .env("CHAT_SERVER_B", addr(b));
+    let process = Process::start(&mut command);
+    let deadline = Instant::now() + PATIENCE;
+    while TcpStream::connect(("127.0.0.1", port)).is_err() {
+        assert!(Instant::now() < deadline, "HAProxy does not listen");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    (process, format!("http://127.0.0.1:{port}/"))
+}
+
+fn page(scenario: &str, url: &str, folder: Option<&Path>) -> Process {
+    let mut command = Command::new(python());
+    command
+        .arg(root().join("tests/browser/chat_page.py"))
+        .arg(program("chromium"))
+        .args([scenario, url])
+        .args(folder);
+    Process::start(&mut command)
+}
+
+fn clients(url: &str) -> [(&'static str, Process); 2] {
+    [
+        ("Rust", rust_client(url, "Rust")),
+        ("C++", cpp_client(url, "C++")),
+    ]
+}
+
+fn rust_client(url: &str, name: &str) -> Process {
+    Process::start(Command::new(example("chat_client")).args([url, "lobby", name]))
+}
+
+fn cpp_client(url: &str, name: &str) -> Process {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    let built = BUILT.get_or_init(|| {
+        let built = c_library::scratch("client").join("chat");
+        let mut command = Language::Cpp.compiler("c++17");
+        command
+            .args(["-O1", "-pthread"])
+            .arg(root().join("examples/chat/chat.cpp"))
+            .arg("-o")
+            .arg(&built)
+            .args(libraries());
+        Process::start(&mut command).succeed();
+        built
+    });
+    Process::start(staged(built).args([url, "lobby", name]))
+}
