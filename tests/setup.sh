@@ -75,7 +75,10 @@ for pair in $wanted; do
 done
 # What TLS is built with has no command.
 pkg-config --exists openssl 2>/dev/null || missing="$missing libssl-dev"
-if [ "$what" = bench ]; then
+if [ "$what" = test ]; then
+    # Nor has the JSON of the chat's client in C++.
+    pkg-config --exists nlohmann_json 2>/dev/null || missing="$missing nlohmann-json3-dev"
+elif [ "$what" = bench ]; then
     # Nor have the load generator's compression and the header files of a peer.
     pkg-config --exists zlib 2>/dev/null || missing="$missing zlib1g-dev"
     echo '#include <boost/beast.hpp>' | c++ -E -x c++ - >/dev/null 2>&1 || missing="$missing libboost-dev"
@@ -83,7 +86,11 @@ fi
 if [ -n "$missing" ] && [ "$(id -u)" -ne 0 ]; then
     # Whoever has to install by hand is told of everything at once.
     [ "$what" = demo ] || have npm || missing="$missing npm"
-    [ "$what" != test ] || have nginx || missing="$missing nginx-light"
+    if [ "$what" = test ]; then
+        have nginx || missing="$missing nginx-light"
+        have redis-server || missing="$missing redis-server"
+        have haproxy || missing="$missing haproxy"
+    fi
     python3 -c 'import ensurepip' 2>/dev/null || missing="$missing python3-venv"
 fi
 # shellcheck disable=SC2086 # a list of words
@@ -91,19 +98,33 @@ fi
 if [ "$what" != demo ] && ! have npm; then
     apt_install npm # after nodejs, which in some packagings brings npm along
 fi
-# The tests run nginx by themselves. Debian would start it as a service of the machine's; nothing but the installation
+# The tests run these by themselves. Debian would start them as services of the machine's; nothing but the installation
 # is wanted. Masked is for systemd, runlevel 1 for all others.
-if [ "$what" = test ] && ! have nginx; then
+services=
+if [ "$what" = test ]; then
+    for pair in nginx:nginx-light redis-server:redis-server haproxy:haproxy; do
+        have "${pair%%:*}" || services="$services $pair"
+    done
+fi
+if [ -n "$services" ]; then
+    units= packages=
+    for pair in $services; do
+        units="$units ${pair%%:*}.service"
+        packages="$packages ${pair#*:}"
+    done
+    # shellcheck disable=SC2086 # lists of words
     if [ -d /run/systemd/system ]; then
-        systemctl --quiet --runtime mask nginx.service
-        trap 'systemctl --quiet --runtime unmask nginx.service' EXIT
+        systemctl --quiet --runtime mask $units
+        trap 'systemctl --quiet --runtime unmask $units' EXIT
     fi
     export RUNLEVEL=1
-    apt_install nginx-light
+    # shellcheck disable=SC2086
+    apt_install $packages
     unset RUNLEVEL
+    # shellcheck disable=SC2086
     if [ -d /run/systemd/system ]; then
-        systemctl --quiet --runtime unmask nginx.service
-        systemctl --quiet disable nginx.service
+        systemctl --quiet --runtime unmask $units
+        systemctl --quiet disable $units
         trap - EXIT
     fi
 fi
