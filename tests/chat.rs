@@ -16,6 +16,8 @@ use std::process::Command;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+use serde_json::{Value, json};
+
 use c_library::{Language, libraries, staged};
 use common::{PATIENCE, Process, example, program, python, root};
 use scratch::free_port;
@@ -134,29 +136,9 @@ fn a_session_that_is_somewhere_else_and_a_name_that_is_taken_end_a_client() {
 #[test]
 fn what_a_member_may_not_send_is_refused() {
     let server = ChatServer::start(&["--rate", "1000"]);
-    let mut ws = wstrand::connect(&server.url).expect("the server listens");
-    let mut ask = |request: String| {
-        ws.send_text(&request).expect("it is open");
-        loop {
-            let reply = ws.receive_timeout(PATIENCE).expect("an answer");
-            let reply = reply.expect("it is open");
-            let reply: serde_json::Value =
-                serde_json::from_slice(reply.as_bytes()).expect("an answer in JSON");
-            // They come when they come.
-            if reply["type"] != "here" && reply["type"] != "message" {
-                return reply;
-            }
-        }
-    };
-    let join = |room: &str, name: &str, session: &str| {
-        serde_json::json!({"type": "join", "room": room, "name": name, "session": session})
-            .to_string()
-    };
-    let say = |id: u64, text: &str| {
-        serde_json::json!({"type": "say", "id": id, "text": text}).to_string()
-    };
-    let session = "0123456789abcdef";
-    assert_eq!(ask(say(1, "too early"))["type"], "refused");
+    let mut member = Member::connect(&server.url);
+    let session = SESSION;
+    assert_eq!(member.ask(&say(1, "too early"))["type"], "refused");
     for (room, name, session) in [
         ("", "Ada", session),
         ("Lobby", "Ada", session),
@@ -169,31 +151,136 @@ fn what_a_member_may_not_send_is_refused() {
         ("lobby", "Ada", "short"),
         ("lobby", "Ada", "0123456789abcde "),
     ] {
-        let reply = ask(join(room, name, session));
+        let reply = member.ask(&join(room, name, session, 0));
         assert_eq!(reply["type"], "refused", "{room:?} {name:?} {session:?}");
         assert!(reply["id"].is_null());
     }
-    let welcome = ask(join("lobby", " Ada ", session));
+    let welcome = member.ask(&join("lobby", " Ada ", session, 0));
     assert_eq!(
         [&welcome["type"], &welcome["name"]],
         ["welcome", "Ada"],
         "{welcome}"
     );
     for text in [" \n", &"x".repeat(1001), "a\u{1b}[2Jb"] {
-        assert_eq!(ask(say(2, text))["type"], "refused", "{text:?}");
+        assert_eq!(member.ask(&say(2, text))["type"], "refused", "{text:?}");
     }
-    let said = ask(say(2, &"é".repeat(1000)));
+    let said = member.ask(&say(2, &"é".repeat(1000)));
     assert_eq!(said["type"], "said");
     // The same again is the same.
-    assert_eq!(ask(say(2, "again")), said);
-    let welcome = ask(join("lobby", "Ada", session));
+    assert_eq!(member.ask(&say(2, "again")), said);
+    let welcome = member.ask(&join("lobby", "Ada", session, 0));
     let history = welcome["history"].as_array().expect("a history");
     assert_eq!(history.len(), 1, "{welcome}");
 
-    ws.send_text("{\"type\":\"shout\"}").expect("it is open");
-    assert_eq!(ws.wait_closed().code, 1008);
+    member.tell("{\"type\":\"shout\"}");
+    assert_eq!(member.ws.wait_closed().code, 1008);
     server.stop();
 }
+
+#[test]
+fn a_session_that_comes_to_another_server_says_nothing_twice_and_gets_what_it_missed() {
+    let redis = Redis::start(free_port());
+    let servers = [redis.server("a"), redis.server("b")];
+    let [a, b] = &servers;
+    let mut ada = Member::connect(&a.url);
+    ada.enter(&join("lobby", "Ada", SESSION, 0));
+    let first = ada.ask(&say(7, "one"));
+    assert_eq!(first["type"], "said", "{first}");
+
+    let mut stranger = Member::connect(&b.url);
+    let refused = stranger.ask(&join("lobby", "Ada", "fedcba9876543210", 0));
+    assert_eq!(refused["type"], "refused", "{refused}");
+    let welcome = stranger.enter(&join("lobby", "Bob", "fedcba9876543210", 0));
+    assert_eq!(texts(&welcome), ["one"]);
+    assert_eq!(stranger.ask(&say(1, "two"))["type"], "said");
+
+    // The same member by another server: the answer had not come, so the message is sent again.
+    let mut again = Member::connect(&b.url);
+    let since = first["seq"].as_u64().expect("a number");
+    let welcome = again.ask(&join("lobby", "Ada", SESSION, since));
+    assert_eq!(texts(&welcome), ["two"]);
+    assert_eq!(welcome["missed"], false);
+    assert_eq!(again.ask(&say(7, "one")), first);
+    let welcome = again.ask(&join("lobby", "Ada", SESSION, 0));
+    assert_eq!(texts(&welcome), ["one", "two"]);
+    // The connection that it has left is told so.
+    assert_eq!(ada.ws.wait_closed().code, 4001);
+
+    // More than is kept.
+    for id in 8..110 {
+        assert_eq!(again.ask(&say(id, &format!("more {id}")))["type"], "said");
+    }
+    let welcome = stranger.ask(&join("lobby", "Bob", "fedcba9876543210", since));
+    assert_eq!(welcome["missed"], true);
+    let all = texts(&welcome);
+    assert_eq!(all.len(), 100);
+    assert_eq!([all[0].as_str(), all[99].as_str()], ["more 10", "more 109"]);
+    for server in servers {
+        server.stop();
+    }
+}
+
+/// A member that speaks for itself.
+struct Member {
+    ws: wstrand::WebSocket,
+}
+
+impl Member {
+    fn connect(url: &str) -> Self {
+        let ws = wstrand::connect(url).expect("the server listens");
+        Self { ws }
+    }
+
+    fn tell(&mut self, request: &str) {
+        self.ws.send_text(request).expect("it is open");
+    }
+
+    /// Joins a room, and waits until its server has found Redis. Returns the welcome.
+    fn enter(&mut self, request: &str) -> Value {
+        let welcome = self.ask(request);
+        assert_eq!(welcome["type"], "welcome", "{welcome}");
+        let mut is_connected = welcome["connected"] == true;
+        while !is_connected {
+            is_connected = self.hear()["connected"] == true;
+        }
+        welcome
+    }
+
+    /// The answer to a request.
+    fn ask(&mut self, request: &str) -> Value {
+        self.tell(request);
+        loop {
+            let reply = self.hear();
+            // These come when they come.
+            if reply["type"] != "here" && reply["type"] != "message" && reply["type"] != "status" {
+                return reply;
+            }
+        }
+    }
+
+    fn hear(&mut self) -> Value {
+        let said = self.ws.receive_timeout(PATIENCE).expect("a message");
+        serde_json::from_slice(said.expect("it is open").as_bytes()).expect("it is JSON")
+    }
+}
+
+fn join(room: &str, name: &str, session: &str, since: u64) -> String {
+    json!({"type": "join", "room": room, "name": name, "session": session, "since": since})
+        .to_string()
+}
+
+fn say(id: u64, text: &str) -> String {
+    json!({"type": "say", "id": id, "text": text}).to_string()
+}
+
+/// What was said, as a welcome tells it.
+fn texts(welcome: &Value) -> Vec<String> {
+    let history = welcome["history"].as_array().expect("a history");
+    let text = |message: &Value| message["text"].as_str().expect("a text").to_owned();
+    history.iter().map(text).collect()
+}
+
+const SESSION: &str = "0123456789abcdef";
 
 /// A running chat server.
 struct ChatServer {
