@@ -61,9 +61,7 @@ class ChatPage:
     def type_into_focus(self, element, text):
         self.expect(f"document.activeElement.id === '{element}'", f"the focus is on #{element}")
         self.evaluate(f"document.getElementById('{element}').select()")
-        for character in text:
-            self.browser.call("Input.dispatchKeyEvent", type="keyDown", key=character, text=character)
-            self.browser.call("Input.dispatchKeyEvent", type="keyUp", key=character)
+        self.browser.call("Input.insertText", text=text)
 
     def enter_key(self):
         self.browser.session = self.session
