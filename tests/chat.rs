@@ -217,6 +217,8 @@ fn a_session_that_comes_to_another_server_says_nothing_twice_and_gets_what_it_mi
     let all = texts(&welcome);
     assert_eq!(all.len(), 100);
     assert_eq!([all[0].as_str(), all[99].as_str()], ["more 10", "more 109"]);
+    // A server that stops waits for those who read nothing.
+    drop((ada, stranger, again));
     for server in servers {
         server.stop();
     }
