@@ -68,8 +68,9 @@ class Members:
                 data = self.sockets[descriptor].recv(65536)
                 if not data:
                     sys.exit("the server has hung up on a member")
-                if data[0] == 0x89:  # A ping at the front; the answer is the same as a pong.
-                    self.sockets[descriptor].send(b"\x8a\x80" + bytes(4) if data[1] == 0 else b"\x8a" + bytes([0x80 | data[1]]) + bytes(4) + data[2 : 2 + data[1]])
+                if data[0] == 0x89:  # A ping comes by itself here, so it is at the front.
+                    size = data[1]
+                    self.sockets[descriptor].send(bytes([0x8A, 0x80 | size]) + bytes(4) + data[2 : 2 + size])
                 got += wanted[0] in data
         return got
 

@@ -30,7 +30,8 @@ let sending = 0;
 const ownNumbers = new Set();
 
 function roomOfHash() {
-  return decodeURIComponent(location.hash.slice(1)).toLowerCase();
+  // What the server would refuse anyway need not be decoded.
+  return /^#[a-z0-9_-]{1,32}$/i.test(location.hash) ? location.hash.slice(1).toLowerCase() : '';
 }
 
 function add(parent, tag, className, text) {
@@ -287,7 +288,7 @@ function showRooms() {
   }
   $('room-name').textContent = room;
   document.title = `${room} – chat`;
-  if (roomOfHash() !== room) history.replaceState(null, '', `#${encodeURIComponent(room)}`);
+  if (roomOfHash() !== room) history.replaceState(null, '', `#${room}`);
 }
 
 function enter(why = '') {
