@@ -15,7 +15,7 @@ use std::{
 
 use redis::RedisError;
 use serde_json::value::RawValue;
-use wstrand::{Error, PreparedMessage, Sender};
+use wstrand::{Group, Sender};
 
 use crate::{
     protocol::{Entry, Join, Reply},
@@ -33,6 +33,8 @@ pub(crate) struct Rooms {
 struct Room {
     /// By their names.
     members: HashMap<String, Member>,
+    /// Who is told: all of them.
+    group: Group,
     recent: VecDeque<Entry>,
     /// The number of what was told last; 0 where that is not known yet.
     last: u64,
@@ -124,12 +126,14 @@ impl Rooms {
         };
         // Under the room's lock: what is told next follows the history without a gap.
         let _ = sender.try_send(welcome.to_json().as_str());
+        state.group.join(sender);
         let member = Member {
             session: join.session.clone(),
             connection: connection.to_owned(),
             sender: sender.clone(),
         };
         if let Some(older) = state.members.insert(join.name.clone(), member) {
+            state.group.leave(&older.sender);
             let _ = older.sender.close(ELSEWHERE, "joined elsewhere");
         }
         state.here_changed = true;
@@ -148,7 +152,9 @@ impl Rooms {
         let mut state = lock(&place.room);
         let member = state.members.get(&place.name);
         if member.is_some_and(|member| member.connection == place.connection) {
-            state.members.remove(&place.name);
+            if let Some(member) = state.members.remove(&place.name) {
+                state.group.leave(&member.sender);
+            }
             state.here_changed = true;
             state.used = Instant::now();
         }
@@ -345,6 +351,7 @@ impl Room {
     fn new() -> Self {
         Self {
             members: HashMap::new(),
+            group: Group::new(),
             recent: VecDeque::new(),
             last: 0,
             said: HashMap::new(),
@@ -389,12 +396,7 @@ impl Room {
 
     /// Waits for nobody. Who does not keep up is sent away, comes back, and gets what is missing then.
     fn send_to_all(&self, json: &str) {
-        let message = PreparedMessage::new(json);
-        for member in self.members.values() {
-            if let Err(Error::Full) = member.sender.try_send_prepared(&message) {
-                let _ = member.sender.close(1013, "too slow");
-            }
-        }
+        self.group.send_text(json);
     }
 }
 
