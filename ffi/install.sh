@@ -8,6 +8,7 @@ profile=${2:-release}
 shift "$(($# < 2 ? $# : 2))"
 cd "$(dirname "$0")/.."
 
+echo "building libwstrand ($profile): a few minutes the first time" >&2
 notes=$(cargo rustc --quiet --locked -p wstrand-ffi --profile "$profile" --crate-type staticlib "$@" \
         -- --print native-static-libs 2>&1) || { printf '%s\n' "$notes" >&2; exit 1; }
 static_libs=$(printf '%s\n' "$notes" | sed -n 's/^note: native-static-libs: //p')
@@ -48,3 +49,4 @@ if command -v python3 >/dev/null; then
 else
     echo "ffi/install.sh: there is no python3: the manual pages are left out" >&2
 fi
+echo "installed wstrand $version below $dest; README.md says how programs find it there" >&2

@@ -1662,9 +1662,9 @@ inline connection connection_ref::share() const noexcept
  *
  * A callback may throw. Its connection is then closed with code 1011, events that come until it has closed
  * are still told, and the first exception is thrown again by `connection::wait_closed` or `connection::dispatch`,
- * for a server by `server::run` or `server::stop`: also that of a `send` to a client that has just gone. Where
- * that is nothing to a server, its callbacks use the overloads with a last `error &`. A client that connects
- * again is closed then, and `reconnecting::wait_closed` throws.
+ * for a server by `server::run` or `server::stop`. A server does not keep an `error` that says that a connection
+ * has gone (WSTRAND_CLOSED, WSTRAND_LOST or WSTRAND_IO): clients go as they like, also while they are being answered.
+ * A client that connects again is closed for good, and `reconnecting::wait_closed` throws.
  *
  * What the functions refer to must outlive the connection or the server. `on_open` may begin before `connect`
  * has returned.
@@ -1698,7 +1698,10 @@ namespace detail {
 /* A handler's functions, and the first exception that left one of them. */
 class state {
 public:
-    explicit state(handler functions) noexcept : functions_(std::move(functions)) {}
+    explicit state(handler functions, bool is_server = false) noexcept
+        : functions_(std::move(functions)), is_server_(is_server)
+    {
+    }
 
     /* A C handler that calls these functions, and holds on to them. */
     static owned<wstrand_handler, wstrand_handler_free> c_handler(const std::shared_ptr<state> &shared)
@@ -1801,24 +1804,36 @@ private:
         return (*static_cast<std::shared_ptr<state> *>(userdata))->functions_;
     }
 
+#if WSTRAND_EXCEPTIONS
+    /* Keeps what is being caught, if it is the first. */
+    void park() noexcept
+    {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        if (!parked_)
+            parked_ = std::current_exception();
+    }
+#endif
+
     /* Calls the program; what that throws goes no further than here. */
     template <typename Call, typename Failed>
     static void guarded(void *userdata, Call call, Failed failed) noexcept
     {
 #if WSTRAND_EXCEPTIONS
+        state &self = **static_cast<std::shared_ptr<state> *>(userdata);
         try {
             call();
+        } catch (const error &thrown) {
+            const bool has_gone = thrown.code() == WSTRAND_CLOSED || thrown.code() == WSTRAND_LOST
+                                  || thrown.code() == WSTRAND_IO;
+            if (!(self.is_server_ && has_gone))
+                self.park();
+            failed();
         } catch (...) {
-            state &self = **static_cast<std::shared_ptr<state> *>(userdata);
-            {
-                const std::lock_guard<std::mutex> lock(self.mutex_);
-                if (!self.parked_)
-                    self.parked_ = std::current_exception();
-            }
+            self.park();
             failed();
         }
 #else
-        (void)userdata, (void)failed;
+        (void)(**static_cast<std::shared_ptr<state> *>(userdata)).is_server_, (void)failed;
         call();
 #endif
     }
@@ -1901,6 +1916,7 @@ private:
     friend class wstrand::reconnecting;
 
     const handler functions_;
+    const bool is_server_;
     /* Set before the first callback, and alive until the last has returned. */
     wstrand_reconnecting *reconnecting_ = nullptr;
     std::mutex mutex_;
@@ -2313,7 +2329,7 @@ private:
     static server make(handler called_back, error &failure, Call call) noexcept
     {
         server made;
-        made.state_ = std::make_shared<detail::state>(std::move(called_back));
+        made.state_ = std::make_shared<detail::state>(std::move(called_back), true);
         const auto c_handler = detail::state::c_handler(made.state_);
         wstrand_server *handle = nullptr;
         detail::succeeds(failure, [&](wstrand_error **details) {

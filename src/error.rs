@@ -355,12 +355,11 @@ impl fmt::Display for Phase {
 
 impl fmt::Display for CloseInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "closed with code {}{}",
-            self.code,
-            if self.was_clean { "" } else { ", not cleanly" }
-        )?;
+        if self.code == 1006 {
+            return f.write_str("ended without a closing handshake (code 1006)");
+        }
+        let how = if self.was_clean { "" } else { ", not cleanly" };
+        write!(f, "closed with code {}{how}", self.code)?;
         if !self.reason.is_empty() {
             write!(f, ": {}", self.reason)?;
         }

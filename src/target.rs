@@ -2,7 +2,7 @@
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use percent_encoding::percent_decode_str;
-use url::Url;
+use url::{ParseError, Url};
 
 use crate::{Misuse, Refusal};
 
@@ -33,7 +33,19 @@ impl Target {
         if rest.starts_with(['/', '\\']) {
             return Err(no_host());
         }
-        let url = Url::parse(url).map_err(|_| Misuse::Url("cannot be parsed"))?;
+        let url = Url::parse(url).map_err(|error| {
+            Misuse::Url(match error {
+                ParseError::EmptyHost => "has no host",
+                ParseError::InvalidPort => "has a port that is none",
+                ParseError::InvalidIpv4Address | ParseError::InvalidIpv6Address => {
+                    "has an IP address that is none"
+                }
+                ParseError::IdnaError | ParseError::InvalidDomainCharacter => {
+                    "has a host name that cannot be one"
+                }
+                _ => "cannot be parsed",
+            })
+        })?;
         let is_secure = match url.scheme() {
             "ws" => false,
             "wss" => true,

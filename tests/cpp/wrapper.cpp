@@ -857,6 +857,18 @@ static void thrown_in_callbacks()
     CHECK(!ws.receive() && ws.close_code() == WSTRAND_CLOSE_INTERNAL_ERROR);
     CHECK(thrown<std::runtime_error>([&] { server.stop(patience); }) == "in on_request");
     CHECK(server.stop(patience) == 0);
+
+    // That a client has gone is no failure of a server's.
+    for (const int code : {WSTRAND_CLOSED, WSTRAND_LOST, WSTRAND_IO, WSTRAND_TIMEOUT}) {
+        wstrand::handler answering;
+        answering.on_message = [code](wstrand::connection_ref, const wstrand::message &) { throw error(code); };
+        server = wstrand::listen("0", std::move(answering));
+        server.start();
+        ws = wstrand::connect("ws://" + std::string(server.address()));
+        ws.send("x");
+        CHECK(!ws.receive() && ws.close_code() == WSTRAND_CLOSE_INTERNAL_ERROR);
+        CHECK(thrown<error>([&] { server.stop(patience); }).empty() == (code != WSTRAND_TIMEOUT));
+    }
 }
 
 /* An exception ends it for good, wherever it is thrown, and comes back from wait_closed. */
