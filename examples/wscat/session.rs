@@ -487,5 +487,5 @@ impl Handler for Watcher {
     }
 }
 
-/// How long the peer may take to answer Close.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long the peer may take to answer Close: it may be writing to a disk what it got.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
