@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measures echo servers and clients, ours and others, under the same loads: make bench.
 
-usage: benches/run.py [--quick] [--rounds N] [--seconds S] [--loads A,B] [--servers A,B] [--out DIRECTORY]
+usage: benches/run.py [--quick] [--rounds N] [--seconds S] [--loads A,B] [--servers A;B] [--out DIRECTORY]
 
 Each server is started anew for each load, and within a round all servers bear a load one after another, the order turned
 by some from round to round. So what else the machine does hits them alike, and what counts is the ratio within a round.
@@ -189,7 +189,7 @@ class Run:
         self.rounds = arguments.rounds or (2 if self.quick else 5)
         self.seconds = arguments.seconds or (0.3 if self.quick else 0.7)
         chosen = set(filter(None, arguments.loads.split(",")))
-        named = set(filter(None, arguments.servers.split(",")))
+        named = set(filter(None, arguments.servers.split(";")))
         self.loads = [c for c in LOADS if (c.name in chosen if chosen else c.quick or not self.quick)]
         self.idle = [c for c in IDLE if (c.name in chosen if chosen else c.quick or not self.quick)]
         self.exchanges = [] if chosen and "clients" not in chosen else EXCHANGES
@@ -276,7 +276,7 @@ def main():
     parser.add_argument("--rounds", type=int, help="2 for --quick, else 5")
     parser.add_argument("--seconds", type=float, help="that a load is measured for: 0.3 for --quick, else 0.7")
     parser.add_argument("--loads", default="", help="only these, by name in cells.py; 'clients' for the clients")
-    parser.add_argument("--servers", default="", help="only these, by name in cells.py")
+    parser.add_argument("--servers", default="", help="only these, by name in cells.py, between semicolons")
     parser.add_argument("--out", type=pathlib.Path, help="target/bench for --quick, else docs/performance")
     arguments = parser.parse_args()
     out = arguments.out or (BUILT if arguments.quick else TOP / "docs/performance")

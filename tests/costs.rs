@@ -215,8 +215,8 @@ fn a_client_in_callbacks_allocates_nothing() {
     });
 }
 
-/// What an idle connection of a server may hold on the heap: its buffer is 4 KiB of this.
-const IDLE_BYTES: i64 = 8 * 1024;
+/// What an idle connection of a server may hold on the heap: its buffer is 1 KiB of this.
+const IDLE_BYTES: i64 = 5 * 1024;
 
 #[test]
 fn an_idle_connection_of_a_server_holds_little_on_the_heap() {

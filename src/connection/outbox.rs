@@ -96,37 +96,50 @@ impl Shared {
     ///
     /// The connection is not open; `Full` if the caller would have to wait and will not; a timeout.
     pub(super) fn send(&self, outgoing: Outgoing<'_>, patience: Patience) -> Result<()> {
-        let len = outgoing.payload().len();
-        let mut state = self.lock();
+        let state = self.lock();
         state.check_open()?;
-        let is_large = len >= LARGE;
+        if outgoing.payload().len() < LARGE {
+            return self.append(state, outgoing, patience);
+        }
+        let len = outgoing.payload().len();
         let may_wait = patience != Patience::Try;
         match outgoing {
             Outgoing::Message {
                 opcode,
                 payload,
                 may_compress: true,
-            } if is_large && state.encoder.compresses(len) => {
+            } if state.encoder.compresses(len) => {
                 if !may_wait {
                     return self.try_send_compressed(state, opcode, payload);
                 }
                 drop(state);
-                return self.send_in_fragments(opcode, payload);
+                self.send_in_fragments(opcode, payload)
             }
-            Outgoing::Message { opcode, .. } if is_large && may_wait => {
-                return self.send_large(state, outgoing, |state| {
+            Outgoing::Message { opcode, .. } if may_wait => {
+                self.send_large(state, outgoing, |state| {
                     let frame = state.encoder.begin_frame(opcode, true, len);
                     frame.map_err(encode_error)
-                });
+                })
             }
-            Outgoing::Prepared { frame, .. } if is_large && may_wait => {
-                return self.send_large(state, outgoing, |state| {
+            Outgoing::Prepared { frame, .. } if may_wait => {
+                self.send_large(state, outgoing, |state| {
                     state.note_prepared(frame);
                     Ok(OpenFrame::READY)
-                });
+                })
             }
-            _ => {}
+            _ => self.append(state, outgoing, patience),
         }
+    }
+
+    /// Puts a copy into the outbox once there is room, and sees that it is written.
+    #[inline]
+    fn append<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        outgoing: Outgoing<'_>,
+        patience: Patience,
+    ) -> Result<()> {
+        let len = outgoing.payload().len();
         let max = self.options.max_buffered_bytes;
         let may_go = |state: &State| {
             let is_message = outgoing.is_message();
@@ -329,6 +342,10 @@ impl Shared {
                     self.ping_is_out(&mut state);
                 }
                 batch.clear();
+                if state.pending.bytes.is_empty() {
+                    // The next frames go where these were, which is in the cache still.
+                    std::mem::swap(&mut state.pending.bytes, &mut batch.bytes);
+                }
             }
             state.unsent = batch;
             batches += 1;

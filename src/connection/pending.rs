@@ -14,12 +14,23 @@ use crate::{
 #[derive(Default)]
 pub(super) struct Pending {
     before: VecDeque<Piece>,
+    /// The bytes in `before`.
+    before_len: usize,
     pub(super) bytes: Vec<u8>,
 }
 
 enum Piece {
     Own(Vec<u8>),
     Shared(Arc<Vec<u8>>),
+}
+
+impl Piece {
+    fn len(&self) -> usize {
+        match self {
+            Self::Own(bytes) => bytes.len(),
+            Self::Shared(frame) => frame.len(),
+        }
+    }
 }
 
 impl Pending {
@@ -32,13 +43,9 @@ impl Pending {
         !self.before.is_empty()
     }
 
+    #[inline]
     pub(super) fn len(&self) -> usize {
-        let before = self.before.iter().map(|piece| match piece {
-            Piece::Own(bytes) => bytes.len(),
-            Piece::Shared(frame) => frame.len(),
-        });
-        // Not more pieces than large frames fit into the bound.
-        self.bytes.len() + before.sum::<usize>()
+        self.before_len + self.bytes.len()
     }
 
     /// Appends a frame that was made for many connections.
@@ -58,10 +65,8 @@ impl Pending {
         }
         let room = self.before.try_reserve(2);
         room.map_err(|_| EncodeError::OutOfMemory)?;
-        if !self.bytes.is_empty() {
-            let bytes = std::mem::take(&mut self.bytes);
-            self.before.push_back(Piece::Own(bytes));
-        }
+        self.put_bytes_before();
+        self.before_len += frame.len();
         self.before.push_back(Piece::Shared(frame.clone()));
         Ok(())
     }
@@ -75,10 +80,8 @@ impl Pending {
         if other.has_shared() {
             let room = self.before.try_reserve(1 + other.before.len());
             room.map_err(|_| EncodeError::OutOfMemory)?;
-            if !self.bytes.is_empty() {
-                let bytes = std::mem::take(&mut self.bytes);
-                self.before.push_back(Piece::Own(bytes));
-            }
+            self.put_bytes_before();
+            self.before_len += std::mem::take(&mut other.before_len);
             self.before.append(&mut other.before);
         }
         encoder::reserve(&mut self.bytes, other.bytes.len())?;
@@ -86,9 +89,19 @@ impl Pending {
         Ok(())
     }
 
+    fn put_bytes_before(&mut self) {
+        if !self.bytes.is_empty() {
+            self.before_len += self.bytes.len();
+            let bytes = std::mem::take(&mut self.bytes);
+            self.before.push_back(Piece::Own(bytes));
+        }
+    }
+
     /// Hands what goes out next to a batch that is empty.
     pub(super) fn take(&mut self, batch: &mut Batch) {
-        match self.before.pop_front() {
+        let next = self.before.pop_front();
+        self.before_len -= next.as_ref().map_or(0, Piece::len);
+        match next {
             Some(Piece::Own(bytes)) => batch.bytes = bytes,
             Some(Piece::Shared(frame)) => batch.shared = Some(frame),
             None => std::mem::swap(&mut batch.bytes, &mut self.bytes),

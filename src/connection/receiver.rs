@@ -307,7 +307,7 @@ impl Inbound {
     /// Sends the pongs that are owed before a callback or a full channel takes its time. Where more frames are
     /// waiting, those may be pings too, and their pongs go together.
     fn send_pongs_unless_more(&mut self) {
-        if !self.decoder.frame_is_waiting() {
+        if !self.decoder.has_more() {
             self.reader.send_pongs();
         }
     }
@@ -327,7 +327,7 @@ impl Inbound {
     /// Says whether the next [`Self::advance`] will find something without reading, so that senders on
     /// this thread gather until then.
     pub(super) fn note_more(&mut self) {
-        let more = matches!(self.reader.stage, Stage::Open) && self.decoder.frame_is_waiting();
+        let more = matches!(self.reader.stage, Stage::Open) && self.decoder.has_more();
         self.reader
             .shared
             .more_is_waiting

@@ -167,6 +167,7 @@ impl Opened {
 }
 
 impl Batch {
+    #[inline]
     pub(super) fn rest(&self) -> &[u8] {
         let bytes = self.shared.as_deref().unwrap_or(&self.bytes);
         bytes.get(self.sent..).unwrap_or_default()
@@ -332,6 +333,7 @@ fn add(counter: &AtomicU64, more: usize) {
 
 impl State {
     /// Counts frames that have just been added to what waits: so many messages end with them, so much is payload.
+    #[inline]
     pub(super) fn count_sent(&mut self, messages: u64, payload_len: usize, wire_len: usize) {
         let most_buffered = self.sent.most_buffered.max(self.buffered());
         self.sent = Sent {
@@ -343,6 +345,7 @@ impl State {
     }
 
     /// Bytes that wait to be handed to the operating system.
+    #[inline]
     pub(super) fn buffered(&self) -> usize {
         match self.is_streaming {
             true => self.unheld() + self.held.frames.len(),
@@ -351,6 +354,7 @@ impl State {
     }
 
     /// As [`Self::buffered`], without what waits for the end of a streamed message.
+    #[inline]
     pub(super) fn unheld(&self) -> usize {
         self.pending.len() + self.unsent.rest().len() + self.in_flight
     }

@@ -70,8 +70,6 @@ pub(crate) struct Decoder {
     buffer: Vec<u8>,
     /// Where the bytes begin that no frame has claimed yet.
     next: usize,
-    /// The header there and its length, if it was looked at already.
-    peeked: Option<(FrameHeader, usize)>,
     /// The message whose frames are arriving.
     message: Option<Arriving>,
     /// The data frame whose payload is arriving.
@@ -127,7 +125,6 @@ impl Decoder {
             limits,
             buffer: received,
             next: 0,
-            peeked: None,
             message: None,
             frame: None,
             whole: None,
@@ -158,9 +155,9 @@ impl Decoder {
                     return Ok(Step::Message);
                 }
             }
-            let peeked = self.peeked.take();
-            let Some((header, header_len)) =
-                peeked.map_or_else(|| self.parse_header(), |it| Ok(Some(it)))?
+            let unparsed = self.buffer.get(self.next..).unwrap_or_default();
+            let may_compress = self.decompressor.is_some();
+            let Some((header, header_len)) = FrameHeader::parse(unparsed, self.peer, may_compress)?
             else {
                 return Ok(Step::NeedMore);
             };
@@ -204,17 +201,9 @@ impl Decoder {
         }
     }
 
-    /// Whether another frame has arrived whole, so that `poll` has something to do before the next read.
-    pub(crate) fn frame_is_waiting(&mut self) -> bool {
-        match self.parse_header() {
-            Ok(Some((header, header_len))) => {
-                self.peeked = Some((header, header_len));
-                let arrived = self.buffer.len() - self.next - header_len;
-                arrived as u64 >= header.payload_len
-            }
-            Ok(None) => false,
-            Err(_) => true,
-        }
+    /// Whether more has arrived, which `poll` is to look at before the next read.
+    pub(crate) fn has_more(&self) -> bool {
+        self.next < self.buffer.len()
     }
 
     /// Where to read to: the caller appends what it receives, at most as much as fits without growing,
@@ -279,15 +268,9 @@ impl Decoder {
         self.closed = true;
         self.whole = None;
         self.next = 0;
-        self.peeked = None;
         self.buffer = Vec::new();
         self.decompressed = Vec::new();
         self.decompressor = None;
-    }
-
-    fn parse_header(&self) -> Result<Option<(FrameHeader, usize)>, ProtocolError> {
-        let unparsed = self.buffer.get(self.next..).unwrap_or_default();
-        FrameHeader::parse(unparsed, self.peer, self.decompressor.is_some())
     }
 
     /// Ends the loan of the last message.
@@ -516,8 +499,8 @@ impl Default for Sizing {
     }
 }
 
-/// What an idle connection's buffer holds: a page.
-const SMALLEST_STEP: usize = 4 * 1024;
+/// What an idle connection holds; it grows with the first read that fills it.
+const SMALLEST_STEP: usize = 1024;
 
 /// What one read takes at the most where no large frame is arriving; more gains nothing (measured by
 /// many: Linux moves about this much a wake-up).

@@ -3,7 +3,7 @@
 use super::{
     Opcode, Role,
     deflate::{Compression, Compressor, Failed},
-    frame::{HeaderBytes, MAX_HEADER},
+    frame::{self, HeaderBytes, MAX_HEADER},
     mask,
 };
 
@@ -105,13 +105,28 @@ impl Encoder {
         may_compress: bool,
         out: &mut Vec<u8>,
     ) -> Result<(), EncodeError> {
+        match self.compressor {
+            None => self.frame(opcode, is_final, payload, out),
+            Some(_) => self.frame_with_compressor(opcode, is_final, payload, may_compress, out),
+        }
+    }
+
+    #[inline(never)]
+    fn frame_with_compressor(
+        &mut self,
+        opcode: Opcode,
+        is_final: bool,
+        payload: &[u8],
+        may_compress: bool,
+        out: &mut Vec<u8>,
+    ) -> Result<(), EncodeError> {
         let is_first = opcode != Opcode::Continuation;
         if is_first {
             // How long a message in fragments will be is not known.
             let is_worth_it = !is_final || self.compresses(payload.len());
             self.is_compressing = may_compress && is_worth_it;
         }
-        if self.is_compressing && self.compressor.is_some() {
+        if self.is_compressing {
             let start = out.len();
             let result = self.compressed_frame(opcode, is_final, payload, out);
             match result {
@@ -133,6 +148,26 @@ impl Encoder {
     /// [`EncodeError::Random`], [`EncodeError::OutOfMemory`]; `out` is as it was.
     #[inline]
     pub(crate) fn frame(
+        &mut self,
+        opcode: Opcode,
+        is_final: bool,
+        payload: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), EncodeError> {
+        // What a server mostly sends.
+        let short = frame::short_header(opcode, is_final, payload.len());
+        if let (Some(header), None) = (short, &self.masking_keys) {
+            reserve(out, header.len() + payload.len())?;
+            out.extend_from_slice(&header);
+            out.extend_from_slice(payload);
+            return Ok(());
+        }
+        self.other_frame(opcode, is_final, payload, out)
+    }
+
+    // Apart, as is `frame_with_compressor`, so that the short way is short.
+    #[inline(never)]
+    fn other_frame(
         &mut self,
         opcode: Opcode,
         is_final: bool,

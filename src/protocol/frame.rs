@@ -52,6 +52,7 @@ impl FrameHeader {
     /// # Errors
     ///
     /// Everything that a header alone can have wrong.
+    #[inline]
     pub(crate) fn parse(
         bytes: &[u8],
         sender: Role,
@@ -140,6 +141,21 @@ pub(crate) fn says_compressed(frame: &[u8]) -> bool {
     frame.first().is_some_and(|first| first & RSV1 != 0)
 }
 
+/// The whole header of a frame that is neither masked, nor compressed, nor longer than 125 bytes.
+#[inline]
+pub(crate) fn short_header(opcode: Opcode, is_final: bool, payload_len: usize) -> Option<[u8; 2]> {
+    match u8::try_from(payload_len) {
+        Ok(len @ 0..=125) => Some([first_byte(opcode, is_final), len]),
+        _ => None,
+    }
+}
+
+#[inline]
+fn first_byte(opcode: Opcode, is_final: bool) -> u8 {
+    let fin = if is_final { FIN } else { 0 };
+    opcode as u8 | fin
+}
+
 /// An encoded header: at most 14 bytes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct HeaderBytes {
@@ -164,11 +180,10 @@ impl HeaderBytes {
         masking_key: Option<[u8; 4]>,
     ) -> Self {
         let mut bytes = [0; MAX_HEADER];
-        let fin = if is_final { FIN } else { 0 };
         let rsv1 = if is_compressed { RSV1 } else { 0 };
         let mask_bit = if masking_key.is_some() { 0x80 } else { 0 };
-        bytes[0] = opcode as u8 | fin | rsv1;
-        let mut len = if let Ok(short @ 0..=125) = u8::try_from(payload_len) {
+        bytes[0] = first_byte(opcode, is_final) | rsv1;
+        let mut len = if let Some([_, short]) = short_header(opcode, is_final, payload_len) {
             bytes[1] = mask_bit | short;
             2
         } else if let Ok(len) = u16::try_from(payload_len) {

@@ -130,6 +130,7 @@ impl State {
 
     /// Whether so much may be added to what waits. Messages that are held count only against others: the one
     /// that is being streamed must come to its end.
+    #[inline]
     pub(super) fn has_room(&self, len: usize, max: usize, is_message: bool) -> bool {
         let waiting = match is_message {
             true => self.buffered(),

@@ -381,13 +381,13 @@ mod buffer {
     }
 
     #[test]
-    fn a_waiting_frame_is_seen_only_when_it_is_whole() {
+    fn what_arrived_behind_a_message_is_seen() {
         let mut stream = frame(Opcode::Text, true, b"one");
         stream.extend(frame(Opcode::Text, true, b"two"));
         for cut in 5..=stream.len() {
             let mut decoder = Decoder::new(Role::Server, LIMITS, None, stream[..cut].to_vec());
             assert_eq!(decoder.poll(), Ok(Step::Message));
-            assert_eq!(decoder.frame_is_waiting(), cut == stream.len());
+            assert_eq!(decoder.has_more(), cut > 5);
         }
     }
 
