@@ -666,6 +666,9 @@ fn send_error(error: std::io::Error) -> Error {
 /// costs less than the second piece of a vectored write.
 const LARGE: usize = 32 * 1024;
 
+/// A frame for many connections that has so many bytes is not copied into each one's outbox.
+const SHARED: usize = 8 * 1024;
+
 /// How much of a message that is masked or compressed is encoded at a time, so that memory stays flat.
 const PIECE: usize = 64 * 1024;
 

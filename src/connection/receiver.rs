@@ -304,8 +304,8 @@ impl Inbound {
         self.reader.conclude(wait).map(|()| Progress::Closed)
     }
 
-    /// Sends the pongs that are owed before a callback or a full channel takes its time. Where more frames are
-    /// waiting, those may be pings too, and their pongs go together.
+    /// Sends the pongs that are owed before a callback or a full channel takes its time. Where more has arrived,
+    /// those may be pings too, and their pongs go together.
     fn send_pongs_unless_more(&mut self) {
         if !self.decoder.has_more() {
             self.reader.send_pongs();
@@ -324,7 +324,7 @@ impl Inbound {
         }
     }
 
-    /// Says whether the next [`Self::advance`] will find something without reading, so that senders on
+    /// Says whether the next [`Self::advance`] has something to look at before it reads, so that senders on
     /// this thread gather until then.
     pub(super) fn note_more(&mut self) {
         let more = matches!(self.reader.stage, Stage::Open) && self.decoder.has_more();

@@ -1,6 +1,6 @@
 //! What waits to be written: how frames get there, and in which order they go.
 
-use super::{GATHERED, LARGE, Outgoing, encode_error};
+use super::{GATHERED, Outgoing, SHARED, encode_error};
 use crate::{
     Result,
     connection::{
@@ -38,7 +38,7 @@ impl State {
                     .data_frame(opcode, is_final, payload, may_compress, pending)
             }
             Outgoing::Prepared { frame, .. } => {
-                let pushed = self.pending.push_prepared(frame, LARGE);
+                let pushed = self.pending.push_prepared(frame, SHARED);
                 pushed.map(|()| self.note_prepared(frame))
             }
             Outgoing::Ping(payload) => return self.encode_control(Opcode::Ping, payload),
@@ -89,7 +89,7 @@ impl State {
         let done = match outgoing {
             Outgoing::Prepared { frame, .. } => {
                 held.has_foreign_context |= frame::says_compressed(frame);
-                held.frames.push_prepared(frame, LARGE)
+                held.frames.push_prepared(frame, SHARED)
             }
             // As it is: the compressor is inside the other message.
             Outgoing::Message {
