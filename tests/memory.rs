@@ -13,11 +13,13 @@ use std::thread;
 use std::time::Duration;
 
 use raw::{
-    BINARY, CLOSE, CONTINUATION, PATIENCE, PING, PONG, Raw, Running, alone, in_time, pattern,
+    BINARY, CLOSE, CONTINUATION, PATIENCE, PING, PONG, Pair, Raw, Running, alone, in_time, pattern,
     serve, until,
 };
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use wstrand::{Client, Deflate, Message, Options, Result, Sender, WebSocket};
+use wstrand::{
+    Client, Deflate, Error, Event, Message, Options, ProtocolError, Result, Sender, WebSocket,
+};
 
 /// Counts what is held, and refuses one request if it is told to.
 struct Counting;
@@ -292,6 +294,34 @@ fn starve(nth: usize) {
             "{outcomes:?}"
         );
         println!("reached {was_reached} {outcomes:?}");
+    });
+}
+
+#[test]
+fn what_cannot_be_put_among_the_events_is_told_once_and_nothing_but_the_end_follows() {
+    let name = "what_cannot_be_put_among_the_events_is_told_once_and_nothing_but_the_end_follows";
+    alone(name, || {
+        let Pair { ws, mut raw, .. } = raw::client(&raw::patient());
+        let (_sender, events) = ws.events(16).expect("a thread can be started");
+        let next = || events.recv_timeout(PATIENCE).expect("something happens");
+        assert!(matches!(next(), Event::Open));
+        // The receiver's buffer is large enough from now on: what is refused is the copy.
+        raw.send(BINARY, pattern(6000, 1));
+        assert!(matches!(next(), Event::Message(message) if message.as_bytes().len() == 6000));
+        let mut burst = raw.bytes(BINARY, pattern(6000, 2));
+        burst.extend(raw.bytes(BINARY, "behind it"));
+        burst.extend(raw.bytes(PING, ""));
+        UNTIL_REFUSAL.store(0, SeqCst);
+        raw.write(&burst);
+        assert_eq!(raw.frame().close().0, 1011);
+        assert!(matches!(
+            next(),
+            Event::Error(Error::Protocol(ProtocolError::OutOfMemory))
+        ));
+        raw.send_close(1011, "");
+        raw.end();
+        assert!(matches!(next(), Event::Close(close) if close.code == 1011));
+        assert!(events.recv_timeout(PATIENCE).is_err(), "nothing follows");
     });
 }
 

@@ -29,11 +29,23 @@ pub enum Event {
 
 /// Puts what happens into a channel. When the channel is full it waits, and so the peer does.
 pub(super) struct IntoChannel {
-    pub(super) channel: Channel<Event>,
+    channel: Channel<Event>,
+    /// There was no memory for a message, which was told: nothing but the end may follow.
+    has_lost: bool,
 }
 
 impl IntoChannel {
+    pub(super) fn new(channel: Channel<Event>) -> Self {
+        Self {
+            channel,
+            has_lost: false,
+        }
+    }
+
     fn put(&self, sender: &Sender, event: Event) {
+        if self.has_lost && !matches!(event, Event::Close(_)) {
+            return;
+        }
         if self.channel.send(event).is_err() {
             // Nobody is interested any more: as if the receiver was dropped.
             let _ = sender.close(1000, "");
@@ -49,12 +61,12 @@ impl Handler for IntoChannel {
     fn on_message(&mut self, sender: &Sender, message: Message<'_>) {
         match message.try_into_owned() {
             Some(message) => self.put(sender, Event::Message(message)),
-            // It is lost, so nothing may follow it.
             None => {
                 let error = ProtocolError::OutOfMemory;
                 let close = CloseFrame::new(error.close_code(), &error.to_string());
                 sender.shared().start_close(close);
                 self.put(sender, Event::Error(Error::Protocol(error)));
+                self.has_lost = true;
             }
         }
     }

@@ -186,7 +186,7 @@ impl Receiver {
     /// As [`Self::spawn`].
     pub fn events(self, capacity: usize) -> Result<crossbeam_channel::Receiver<Event>> {
         let (channel, events) = crossbeam_channel::bounded(capacity);
-        self.spawn(IntoChannel { channel })?;
+        self.spawn(IntoChannel::new(channel))?;
         Ok(events)
     }
 
