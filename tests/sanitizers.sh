@@ -25,6 +25,9 @@ toolchain_with() {
     return 1
 }
 
+# What watches every access is slow enough; tests have deadlines.
+export CARGO_PROFILE_DEV_OPT_LEVEL=1
+
 # shellcheck disable=SC2086 # no toolchain is no word
 case $what in
 thread)
