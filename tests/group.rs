@@ -1,5 +1,6 @@
 //! Groups: who gets what, in which order, who leaves by itself, and what becomes of a member that does not keep up.
 
+#[cfg(feature = "tls")]
 #[path = "common/certs.rs"]
 mod certs;
 mod common;
@@ -7,6 +8,7 @@ mod common;
 mod deflated;
 #[path = "common/raw.rs"]
 mod raw;
+#[cfg(feature = "tls")]
 #[path = "common/scratch.rs"]
 mod scratch;
 
@@ -18,6 +20,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
+#[cfg(feature = "tls")]
 use certs::{authority, good};
 use common::{Process, python, root};
 use crossbeam_channel::Receiver;
@@ -399,6 +402,7 @@ fn said(n: usize) -> String {
 fn members_of_every_kind_get_the_same_whole_and_in_order() {
     in_time(|| {
         const MESSAGES: usize = 60;
+        const TLS: bool = cfg!(feature = "tls");
         let deflate = Some(Deflate::new());
         let mut no_takeover = Deflate::new();
         no_takeover.server_no_context_takeover(true);
@@ -406,23 +410,25 @@ fn members_of_every_kind_get_the_same_whole_and_in_order() {
             (false, None, false),
             (false, deflate, false),
             (false, Some(no_takeover), false),
-            (false, None, true),
-            (false, deflate, true),
+            (false, None, TLS),
+            (false, deflate, TLS),
             (true, None, false),
             (true, deflate, false),
-            (true, deflate, true),
+            (true, deflate, TLS),
         ];
         let group = Group::new();
         let (mut members, mut peers, mut servers) = (Vec::new(), Vec::new(), Vec::new());
         for (is_client, deflate, is_secure) in kinds {
             let (server, connections) = hand_out(|server| {
                 server.options(roomy().deflate(deflate));
+                #[cfg(feature = "tls")]
                 if is_secure {
                     server.tls(&good().identity()).expect("a good certificate");
                 }
             });
             let mut client = Client::new();
             client.options(roomy().deflate(deflate));
+            #[cfg(feature = "tls")]
             client.tls(authority().trusted());
             let tcp = TcpStream::connect(server.addr()).expect("it listens");
             let scheme = if is_secure { "wss" } else { "ws" };

@@ -20,8 +20,8 @@ use std::time::Duration;
 
 use deflated::{Flate, Noise};
 use raw::{
-    BINARY, CONTINUATION, PING, PONG, Pair, Raw, Running, Side, TEXT, both_roles, client,
-    echo_server, in_time, patient, request, until,
+    BINARY, CONTINUATION, PING, PONG, Pair, Raw, Side, TEXT, both_roles, client, echo_server,
+    in_time, patient, request, until,
 };
 use wstrand::{
     Answer, Deflate, Message, MessageKind, PreparedMessage, Refused, Response, ServerStats, Traffic,
@@ -335,7 +335,7 @@ fn a_server_counts_those_that_find_it_full_that_are_slow_and_that_take_too_long(
 #[test]
 fn a_server_counts_those_with_whom_tls_cannot_be_agreed_on() {
     in_time(|| {
-        let server: Running = echo_server(|server| {
+        let server = echo_server(|server| {
             let cert = certs::Cert::self_signed();
             server.tls(&cert.identity()).expect("a good certificate");
         });
