@@ -306,6 +306,8 @@ mod tests {
             "https://example.com/",
             "*",
             "https://*.example.com",
+            "ht tp://example.com",
+            "://example.com",
             "",
         ] {
             assert!(!is_origin(bad), "{bad}");

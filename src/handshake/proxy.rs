@@ -225,10 +225,21 @@ mod tests {
             }
             other => panic!("{other:?}"),
         }
-        assert!(matches!(
-            judge_connect(b"HTTP/1.1 x\r\n\r\n"),
-            Err(ProxyError::Http(_))
-        ));
+        for (head, why) in [
+            (&b"HTTP/1.1 x\r\n\r\n"[..], "a bad status"),
+            (b"HTTP/1.1 099 x\r\n\r\n", "a bad status"),
+            (
+                b"HTTP/1.1 200 x\r\nA: \x01\r\n\r\n",
+                "a bad byte in a header value",
+            ),
+            (b"HTTP/1.1 200 x\r\nA: b\r\n\r\x01", "a bad line end"),
+        ] {
+            let error = judge_connect(head).unwrap_err();
+            assert!(
+                matches!(error, ProxyError::Http(HandshakeError::Http(text)) if text == why),
+                "{error:?}"
+            );
+        }
     }
 
     #[test]
@@ -239,6 +250,12 @@ mod tests {
         let mut request = vec![5, 1, 0, 3, 9];
         request.extend_from_slice(b"a.example\x01\x02");
         assert_eq!(step, SocksStep::Send(request, 5));
+        for (kind, rest) in [(1, 5), (4, 17)] {
+            let (mut socks, _) = Socks::new(None);
+            socks.take(&[5, 0], "a.example", 258, None).unwrap();
+            let step = socks.take(&[5, 0, 0, kind, 0], "a.example", 258, None);
+            assert_eq!(step.unwrap(), SocksStep::Read(rest));
+        }
         let step = socks
             .take(&[5, 0, 0, 1, 127], "a.example", 258, None)
             .unwrap();
@@ -264,25 +281,52 @@ mod tests {
 
     #[test]
     fn socks_says_why_it_failed() {
-        for (answer, why) in [
-            (&[4, 0][..], "does not speak SOCKS5"),
-            (&[5, 0xff], "takes none of our ways to log in"),
-            (&[5, 2], "wants a user name"),
+        let me = credentials();
+        let fails = |answers: &[&[u8]], credentials, why| {
+            let (mut socks, _) = Socks::new(credentials);
+            let (last, before) = answers.split_last().unwrap();
+            for answer in before {
+                socks.take(answer, "h", 1, credentials).unwrap();
+            }
+            let error = socks.take(last, "h", 1, credentials).unwrap_err();
+            let is_as_wanted = matches!(error, ProxyError::Socks(text) if text == why);
+            assert!(is_as_wanted, "{answers:?}: {error:?}");
+        };
+        fails(&[&[4, 0]], None, "does not speak SOCKS5");
+        fails(&[&[5, 0xff]], None, "takes none of our ways to log in");
+        fails(&[&[5, 2]], None, "wants a user name");
+        let refused = "refuses the user name or password";
+        fails(&[&[5, 2], &[1, 1]], Some(&me), refused);
+        for (reply, why) in [
+            (1, "failed"),
+            (2, "does not allow this server"),
+            (3, "cannot reach the server's network"),
+            (4, "cannot reach the server"),
+            (5, "is refused by the server"),
+            (6, "got no answer from the server"),
+            (8, "cannot take this kind of address"),
+        ] {
+            fails(&[&[5, 0], &[5, reply, 0, 1, 0]], None, why);
+        }
+        let unknown = "answers with an unknown address";
+        fails(&[&[5, 0], &[5, 0, 0, 2, 0]], None, unknown);
+    }
+
+    #[test]
+    fn socks_sends_an_address_as_one() {
+        for (host, sent) in [
+            ("127.0.0.1", &[5, 1, 0, 1, 127, 0, 0, 1, 0, 80][..]),
+            (
+                "::1",
+                &[
+                    5, 1, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 80,
+                ],
+            ),
         ] {
             let (mut socks, _) = Socks::new(None);
-            let error = socks.take(answer, "h", 1, None).unwrap_err();
-            assert!(
-                matches!(error, ProxyError::Socks(text) if text == why),
-                "{error:?}"
-            );
+            let step = socks.take(&[5, 0], host, 80, None).unwrap();
+            assert_eq!(step, SocksStep::Send(sent.to_vec(), 5));
         }
-        let (mut socks, _) = Socks::new(None);
-        socks.take(&[5, 0], "h", 1, None).unwrap();
-        let error = socks.take(&[5, 5, 0, 1, 0], "h", 1, None).unwrap_err();
-        assert!(matches!(
-            error,
-            ProxyError::Socks("is refused by the server")
-        ));
     }
 
     #[test]

@@ -316,6 +316,7 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
+    use crate::protocol::deflate::Decompressor;
 
     fn encode(role: Role, opcode: Opcode, is_final: bool, payload: &[u8]) -> Vec<u8> {
         let mut out = Vec::new();
@@ -359,6 +360,41 @@ mod tests {
             .map(|(b, k)| b ^ k)
             .collect();
         assert_eq!(payload, b"Hello");
+    }
+
+    #[test]
+    fn what_is_encoded_elsewhere_shares_the_context_unless_it_is_not_sent() {
+        const MESSAGE: &[u8] = b"a message that the next one can refer to as a whole";
+        let mut encoder = Encoder::new(
+            Role::Server,
+            Some(Compression {
+                level: 6,
+                threshold_bytes: 0,
+                window_bits: 15,
+                takes_over: true,
+            }),
+        );
+        let mut next = |was_sent| {
+            let mut lent = encoder.lend();
+            let mut frame = Vec::new();
+            lent.data_frame(Opcode::Text, true, MESSAGE, true, &mut frame)
+                .unwrap();
+            encoder.take_back(lent, was_sent);
+            frame
+        };
+        let (first, second, _lost, fourth) = (next(true), next(true), next(false), next(true));
+        assert!(second.len() < first.len(), "it refers to the first");
+        assert_eq!(fourth, first, "the peer has not seen the one before it");
+        let mut decompressor = Decompressor::new(true);
+        for frame in [first, second, fourth] {
+            let mut message = Vec::new();
+            let payload = &frame[2..];
+            decompressor
+                .decompress(payload, &mut message, 1000)
+                .unwrap();
+            decompressor.finish(&mut message, 1000).unwrap();
+            assert_eq!(message, MESSAGE);
+        }
     }
 
     #[test]
