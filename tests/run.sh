@@ -117,7 +117,8 @@ all)
     ;;
 slow)
     step "the examples build, optimised" cargo build --locked --release --workspace --examples
-    step "licences, sources, bans and each set of features" tests/supply.sh
+    step "licences, sources, bans, each set of features, lowest versions" tests/supply.sh
+    step "the tests run 95 % of the lines of src/protocol and src/handshake" tests/coverage.sh
     tests 3h --release -- --ignored
     for tool in address thread miri; do
         step "tests/sanitizers.sh $tool" tests/sanitizers.sh "$tool"
