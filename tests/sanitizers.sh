@@ -64,7 +64,7 @@ miri)
     cargo +nightly miri test --locked --target-dir "$target" --no-default-features --lib -p wstrand-ffi
     # The root crate has no unsafe code, so this is about what it calls, zlib-rs above all: frames in both directions, and
     # messages compressed and decompressed. The other tests of the core try too much for an interpreter.
-    cargo +nightly miri test --locked --target-dir "$target" --no-default-features --lib -- \
+    cargo +nightly miri test --locked --target-dir "$target" --no-default-features --lib -p wstrand -- \
         handshake::proxy decoder::tests::examples_of_rfc_6455 control_frames_between_fragments good_messages_before \
         bytes_that_came_behind a_clients_frame_is_masked what_is_encoded_elsewhere
     ;;

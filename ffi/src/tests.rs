@@ -4,6 +4,7 @@
     reason = "here they are C programs, written in Rust"
 )]
 
+mod lending;
 mod misuse;
 mod shortage;
 

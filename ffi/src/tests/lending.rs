@@ -1,0 +1,45 @@
+//! What C lends for a call: it is read to its end and no further, and may be freed right after. Nothing here needs a
+//! socket, so that miri sees it.
+
+use std::{
+    ffi::CString,
+    ptr::{null, null_mut},
+};
+
+use crate::{options::*, prepared::*, receive::*, status::*};
+
+#[test]
+fn a_message_is_read_to_its_end_and_may_be_freed_once_it_is_prepared() {
+    // Shorter and longer than what is checked in another way.
+    for len in [1, 5, 1000] {
+        for kind in [WSTRAND_TEXT, WSTRAND_BINARY] {
+            let data = vec![b'a'; len].into_boxed_slice();
+            let mut prepared = null_mut();
+            // SAFETY: as many bytes as are told, and pointers to this frame.
+            let code = unsafe {
+                let pointer = data.as_ptr().cast();
+                wstrand_prepared_new(kind, pointer, len, &raw mut prepared, null_mut())
+            };
+            assert_eq!(code, WSTRAND_OK);
+            drop(data);
+            // SAFETY: made above.
+            unsafe { wstrand_prepared_free(prepared) };
+        }
+    }
+}
+
+#[test]
+fn text_given_to_options_may_be_freed_at_once() {
+    // SAFETY: nothing is handed in but live handles, and text with a NUL.
+    unsafe {
+        let options = wstrand_options_new();
+        let name = CString::from(c"X-Name");
+        let value = CString::from(c"value");
+        let code = wstrand_options_add_header(options, name.as_ptr(), value.as_ptr());
+        assert_eq!(code, WSTRAND_OK);
+        drop((name, value));
+        let code = wstrand_options_add_header(options, c"X-Other".as_ptr(), null());
+        assert_eq!(code, WSTRAND_INVALID_ARGUMENT);
+        wstrand_options_free(options);
+    }
+}
