@@ -37,7 +37,7 @@ clippy wstrand-ffi '' tls tls-vendored header tls,header tls-vendored,header
 # What a program gets whose own Cargo.lock is old. On a copy, because ours stays as it is. Only direct dependencies:
 # whether those of others state theirs rightly is not ours to mend.
 echo "the lowest versions that the manifests permit"
-copy=$target/minimal
+copy=$target/minimal/workspace
 rm -rf "$copy"
 mkdir -p "$copy"
 for entry in *; do
@@ -47,5 +47,5 @@ for entry in *; do
     esac
 done
 RUSTC_BOOTSTRAP=1 cargo generate-lockfile --quiet -Z direct-minimal-versions --manifest-path "$copy/Cargo.toml"
-cargo check --quiet --locked --workspace --manifest-path "$copy/Cargo.toml" --target-dir "$copy/target"
-cargo test --quiet --locked -p wstrand --lib --manifest-path "$copy/Cargo.toml" --target-dir "$copy/target"
+cargo check --quiet --locked --workspace --manifest-path "$copy/Cargo.toml" --target-dir "$target/minimal/target"
+cargo test --quiet --locked -p wstrand --lib --manifest-path "$copy/Cargo.toml" --target-dir "$target/minimal/target"
