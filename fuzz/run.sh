@@ -30,8 +30,9 @@ binaries=$work/build/$host/release
 
 targets=("$@")
 [ $# -gt 0 ] || mapfile -t targets < <(sed -n 's|^path = "fuzz_targets/\(.*\)\.rs"$|\1|p' fuzz/Cargo.toml)
-status=0
-for target in "${targets[@]}"; do
+
+fuzz() {
+    local target=$1
     mkdir -p "$work/corpus/$target"
     # The peer's ways to waste time and memory are faults too: ten seconds an input, 1 GiB.
     if "$binaries/$target" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=1024 -max_len=4096 \
@@ -42,7 +43,11 @@ for target in "${targets[@]}"; do
     else
         tail -n 60 "$work/$target.log"
         echo "$target has FAILED; the input is in target/fuzz" >&2
-        status=1
+        return 1
     fi
-done
-exit $status
+}
+
+# One a processor at a time.
+export -f fuzz
+export seconds work binaries
+printf '%s\n' "${targets[@]}" | xargs -n 1 -P "$(nproc)" bash -c 'fuzz "$1"' fuzz

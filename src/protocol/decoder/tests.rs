@@ -392,16 +392,6 @@ mod buffer {
     }
 
     #[test]
-    fn a_waiting_header_that_breaks_the_protocol_is_something_to_do() {
-        let mut stream = frame(Opcode::Text, true, b"one");
-        stream.extend([0x83, 0x80]); // opcode 3 is reserved
-        let mut decoder = Decoder::new(Role::Server, LIMITS, None, stream);
-        assert_eq!(decoder.poll(), Ok(Step::Message));
-        assert!(decoder.frame_is_waiting());
-        assert!(decoder.poll().is_err());
-    }
-
-    #[test]
     fn an_empty_buffer_shrinks_after_a_burst_and_stays_small_when_idle() {
         let small = frame(Opcode::Text, true, b"small");
         let big = frame(Opcode::Binary, true, &vec![1; 8 << 20]);
