@@ -212,6 +212,22 @@ impl wstrand_connection {
         }
     }
 
+    /// On the connection's own thread: a message, which most events are, goes the shortest way.
+    fn tell_message(self: &Arc<Self>, message: Message<'_>) {
+        let (kind, data) = (receive::kind_of(message), message.as_bytes());
+        if self.queue.is_some() {
+            let data = data.into();
+            return self.tell_payload(Event::Message { kind, data });
+        }
+        if let Some(on_message) = self.callbacks.on_message {
+            let (own, userdata) = (self.lend(), self.callback_userdata.0);
+            let (at, size) = (receive::pointer(data), data.len());
+            // SAFETY: the program's function, with arguments as its type says.
+            let call = || unsafe { on_message(own, kind, at, size, userdata) };
+            self.gate.pass_own(call);
+        }
+    }
+
     /// As [`Self::tell`], where the event has a payload of the peer's. Where there is no memory for it in the queue, it is
     /// lost, and so nothing may follow it.
     fn tell_payload(self: &Arc<Self>, event: Event<'_>) {
@@ -346,10 +362,7 @@ impl Handler for Events {
     }
 
     fn on_message(&mut self, _: &Sender, message: Message<'_>) {
-        self.0.tell_payload(Event::Message {
-            kind: receive::kind_of(message),
-            data: message.as_bytes().into(),
-        });
+        self.0.tell_message(message);
     }
 
     fn on_ping(&mut self, _: &Sender, payload: &[u8]) {

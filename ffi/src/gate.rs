@@ -10,14 +10,21 @@ use std::{
 };
 
 use crate::{
-    sync::{Condvar, Mutex, MutexGuard, ThreadId, thread},
+    sync::{AtomicU8, Condvar, Mutex, MutexGuard, Ordering, ThreadId, thread},
     userdata::Userdata,
 };
 
 pub(crate) struct Gate {
     state: Mutex<State>,
     changed: Condvar,
+    /// [`CALLING`] and [`SHUT`], for callbacks that need not take the lock; changed together with what it guards.
+    own: AtomicU8,
 }
+
+/// The connection's own thread is in a callback of [`Gate::pass_own`].
+const CALLING: u8 = 1;
+/// The gate is shut.
+const SHUT: u8 = 2;
 
 struct State {
     /// Held until no callback runs nor can begin.
@@ -50,6 +57,7 @@ impl Gate {
                 is_over: false,
             }),
             changed: Condvar::new(),
+            own: AtomicU8::new(0),
         }
     }
 
@@ -70,6 +78,28 @@ impl Gate {
         }
     }
 
+    /// As [`Self::pass`], on the connection's own thread, which [`Self::begin`] has noted: without the lock, unless the
+    /// gate is shut meanwhile.
+    pub(crate) fn pass_own(&self, callback: impl FnOnce()) {
+        let entered = self
+            .own
+            .compare_exchange(0, CALLING, Ordering::AcqRel, Ordering::Acquire);
+        if entered.is_err() {
+            return;
+        }
+        in_callback(callback);
+        let left = self
+            .own
+            .compare_exchange(CALLING, 0, Ordering::AcqRel, Ordering::Acquire);
+        if left.is_err() {
+            let mut state = self.lock();
+            // For those who wait this callback goes on until the userdata is let go.
+            state.running = state.thread;
+            self.own.fetch_and(!CALLING, Ordering::AcqRel);
+            drop(self.let_go(state));
+        }
+    }
+
     /// Notes that this thread is the connection's own.
     pub(crate) fn begin(&self) {
         self.lock().thread = Some(thread::current().id());
@@ -79,7 +109,7 @@ impl Gate {
     /// who waits.
     pub(crate) fn end(&self) {
         let mut state = self.lock();
-        state.is_shut = true;
+        self.shut_locked(&mut state);
         state.running = Some(thread::current().id());
         let mut state = self.let_go(state);
         state.is_over = true;
@@ -89,14 +119,27 @@ impl Gate {
 
     /// Lets no callback begin any more.
     pub(crate) fn shut(&self) {
-        self.lock().is_shut = true;
+        self.shut_locked(&mut self.lock());
+    }
+
+    fn shut_locked(&self, state: &mut State) {
+        state.is_shut = true;
+        self.own.fetch_or(SHUT, Ordering::AcqRel);
+    }
+
+    /// The thread that is in a callback.
+    fn running(&self, state: &State) -> Option<ThreadId> {
+        match self.own.load(Ordering::Acquire) & CALLING {
+            0 => state.running,
+            _ => state.thread,
+        }
     }
 
     /// Waits until the callback that runs has returned, the gate being shut. Returns at once inside
     /// that callback, and where that callback waits for this thread.
     pub(crate) fn wait_idle(&self) {
         let mut state = self.lock();
-        let Some(running) = state.running else {
+        let Some(running) = self.running(&state) else {
             let userdata = state.userdata.take();
             drop(state);
             return in_callback(|| drop(userdata));
@@ -106,7 +149,7 @@ impl Gate {
             return;
         };
         let mut state = self.lock();
-        while state.running.is_some() {
+        while self.running(&state).is_some() {
             state = self
                 .changed
                 .wait(state)
@@ -120,7 +163,7 @@ impl Gate {
         if state.is_over {
             return Waited::Done;
         }
-        let thread = state.thread.or(state.running);
+        let thread = state.thread.or(self.running(&state));
         drop(state);
         // Before the thread has begun it cannot wait for anybody.
         let _waiting = match thread.map(Waiting::on) {
@@ -241,12 +284,15 @@ mod tests {
     #[test]
     fn nothing_passes_a_shut_gate() {
         let gate = Gate::new(None);
+        gate.begin();
         let mut passed = 0;
         gate.pass(|| passed += 1);
+        gate.pass_own(|| passed += 1);
         gate.shut();
         gate.pass(|| passed += 1);
+        gate.pass_own(|| passed += 1);
         gate.wait_idle();
-        assert_eq!(passed, 1);
+        assert_eq!(passed, 2);
     }
 
     #[test]

@@ -3,12 +3,18 @@
 
 #[cfg(not(all(test, shuttle)))]
 pub(crate) use std::{
-    sync::{Condvar, Mutex, MutexGuard},
+    sync::{
+        Condvar, Mutex, MutexGuard,
+        atomic::{AtomicU8, Ordering},
+    },
     thread::{self, ThreadId},
 };
 
 #[cfg(all(test, shuttle))]
 pub(crate) use shuttle::{
-    sync::{Condvar, Mutex, MutexGuard},
+    sync::{
+        Condvar, Mutex, MutexGuard,
+        atomic::{AtomicU8, Ordering},
+    },
     thread::{self, ThreadId},
 };

@@ -70,9 +70,8 @@ fn check(model: impl Fn() + Send + Sync + 'static) {
 fn connection(gate: Arc<Gate>, callback: impl Fn() + Send + 'static) -> thread::JoinHandle<()> {
     thread::spawn(move || {
         gate.begin();
-        for _ in 0..2 {
-            gate.pass(&callback);
-        }
+        gate.pass_own(&callback);
+        gate.pass(&callback);
         gate.end();
     })
 }
