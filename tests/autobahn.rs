@@ -20,6 +20,11 @@ use common::{Finished, Process, Server, announce, peer, release_example, root};
 /// All but 12 and 13, which are about compression.
 const CORE: &str = "1.*,2.*,3.*,4.*,5.*,6.*,7.*,9.*,10.*";
 const CORE_CASES: &str = "301 cases: ";
+/// The core without the long messages of section 9, which are the same over TLS.
+#[cfg(feature = "tls")]
+const SHORT: &str = "1.*,2.*,3.*,4.*,5.*,6.*,7.*,10.*";
+#[cfg(feature = "tls")]
+const SHORT_CASES: &str = "247 cases: ";
 /// Of compression, each corpus and each kind of negotiation with messages of 64 bytes, 1 KiB and 8 KiB, the last in
 /// fragments of 256 bytes, and one corpus with 128 KiB in fragments of 32 KiB.
 const COMPRESSED: &str = "12.*.2,12.*.4,12.*.11,12.1.18,13.*.2,13.*.4,13.*.11";
@@ -46,33 +51,28 @@ fn the_client_passes_the_core_cases_strictly() {
 
 #[test]
 #[cfg(feature = "tls")]
-fn the_server_passes_the_core_cases_strictly_over_tls() {
-    let scratch = scratch::Scratch::new();
-    let cert = scratch.write("cert.pem", &certs::good().chain);
-    let key = scratch.write("key.pem", &certs::good().key);
-    let finished = test_server(
-        "server-tls",
-        &["--tls", &cert, &key],
-        &["--cases", CORE],
-        CORE_LIMIT,
-    );
-    report("echo_server --tls", &finished, CORE_CASES);
+fn the_server_passes_the_short_cases_strictly_over_tls() {
+    test_server_over_tls("server-tls", SHORT, SHORT_CASES);
 }
 
 #[test]
 #[cfg(feature = "tls")]
+fn the_client_passes_the_short_cases_strictly_over_tls() {
+    test_client_over_tls("client-tls", SHORT, SHORT_CASES);
+}
+
+#[test]
+#[cfg(feature = "tls")]
+#[ignore = "long: part of `make test-slow`"]
+fn the_server_passes_the_core_cases_strictly_over_tls() {
+    test_server_over_tls("server-tls-core", CORE, CORE_CASES);
+}
+
+#[test]
+#[cfg(feature = "tls")]
+#[ignore = "long: part of `make test-slow`"]
 fn the_client_passes_the_core_cases_strictly_over_tls() {
-    let scratch = scratch::Scratch::new();
-    let root = scratch.write("root.pem", &certs::authority().pem);
-    let cert = scratch.write("cert.pem", &certs::good().chain);
-    let key = scratch.write("key.pem", &certs::good().key);
-    let finished = test_client(
-        "client-tls",
-        &["--ca", &root],
-        &["--cases", CORE, "--tls", &cert, &key],
-        CORE_LIMIT,
-    );
-    report("autobahn_client --ca", &finished, CORE_CASES);
+    test_client_over_tls("client-tls-core", CORE, CORE_CASES);
 }
 
 #[test]
@@ -114,6 +114,27 @@ fn the_server_passes_every_case_strictly() {
 fn the_client_passes_every_case_strictly() {
     let finished = test_client("client-all", DEFLATE, &["--cases", ALL], ALL_LIMIT);
     report("autobahn_client --deflate", &finished, ALL_CASES);
+}
+
+#[cfg(feature = "tls")]
+fn test_server_over_tls(name: &str, cases: &str, count: &str) {
+    let scratch = scratch::Scratch::new();
+    let cert = scratch.write("cert.pem", &certs::good().chain);
+    let key = scratch.write("key.pem", &certs::good().key);
+    let ours = ["--tls", &cert, &key];
+    let finished = test_server(name, &ours, &["--cases", cases], CORE_LIMIT);
+    report("echo_server --tls", &finished, count);
+}
+
+#[cfg(feature = "tls")]
+fn test_client_over_tls(name: &str, cases: &str, count: &str) {
+    let scratch = scratch::Scratch::new();
+    let root = scratch.write("root.pem", &certs::authority().pem);
+    let cert = scratch.write("cert.pem", &certs::good().chain);
+    let key = scratch.write("key.pem", &certs::good().key);
+    let options = ["--cases", cases, "--tls", &cert, &key];
+    let finished = test_client(name, &["--ca", &root], &options, CORE_LIMIT);
+    report("autobahn_client --ca", &finished, count);
 }
 
 fn test_server(name: &str, ours: &[&str], options: &[&str], limit: Duration) -> Finished {

@@ -709,11 +709,6 @@ mod freeing {
 
 mod wrapper {
     #[test]
-    fn as_cpp17() {
-        super::plain("wrapper.cpp", "c++17", &[]);
-    }
-
-    #[test]
     fn as_cpp20() {
         super::plain("wrapper.cpp", "c++20", &[]);
     }
