@@ -157,25 +157,39 @@ mod headers {
         }
     }
 
-    /// The whole wrapper, with all of its templates.
+    const WITHOUT_EXCEPTIONS: &[&str] = &["-fno-exceptions", "-fno-rtti"];
+
     #[test]
-    fn wstrand_hpp_compiles_with_every_compiler_and_standard() {
-        let source = root().join("tests/cpp/wrapper.cpp");
+    fn wstrand_hpp_compiles_with_both_compilers_and_all_standards() {
+        wrapper_compiles("g++", "c++2b", &[]);
+        wrapper_compiles("g++", "c++17", WITHOUT_EXCEPTIONS);
+        wrapper_compiles("clang++", "c++20", &[]);
+        wrapper_compiles("clang++", "c++17", WITHOUT_EXCEPTIONS);
+    }
+
+    #[test]
+    #[ignore = "long: part of `make test-slow`"]
+    fn wstrand_hpp_compiles_with_every_compiler_standard_and_set_of_flags() {
         for compiler in ["g++", "clang++"] {
             for standard in ["c++17", "c++20", "c++2b"] {
-                for flags in [&[] as &[&str], &["-fno-exceptions", "-fno-rtti"]] {
-                    let mut command = Command::new(program(compiler));
-                    command
-                        .arg(format!("-std={standard}"))
-                        .args(["-Wall", "-Wextra", "-Wpedantic", "-Werror", "-fsyntax-only"])
-                        .args(STRICT)
-                        .args(flags)
-                        .arg(format!("-I{}", prefix().join("include").display()))
-                        .arg(&source);
-                    Process::start(&mut command).succeed();
+                for flags in [&[], WITHOUT_EXCEPTIONS] {
+                    wrapper_compiles(compiler, standard, flags);
                 }
             }
         }
+    }
+
+    /// The whole wrapper, with all of its templates.
+    fn wrapper_compiles(compiler: &str, standard: &str, flags: &[&str]) {
+        let mut command = Command::new(program(compiler));
+        command
+            .arg(format!("-std={standard}"))
+            .args(["-Wall", "-Wextra", "-Wpedantic", "-Werror", "-fsyntax-only"])
+            .args(STRICT)
+            .args(flags)
+            .arg(format!("-I{}", prefix().join("include").display()))
+            .arg(root().join("tests/cpp/wrapper.cpp"));
+        Process::start(&mut command).succeed();
     }
 
     /// Those of the manual and the README are run, by `tests/guide.rs`.
@@ -730,6 +744,7 @@ mod wrapper {
     }
 
     #[test]
+    #[ignore = "long: part of `make test-slow`"]
     fn under_valgrind() {
         super::under_valgrind("wrapper.cpp", "c++17");
     }

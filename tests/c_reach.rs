@@ -76,6 +76,7 @@ mod every_call_in_every_callback {
     use super::*;
 
     #[test]
+    #[ignore = "long: part of `make test-slow`"]
     fn plain() {
         with_certificates(super::plain, "reentrancy.c", "c11");
     }
@@ -104,6 +105,7 @@ mod wrapper {
     use super::*;
 
     #[test]
+    #[ignore = "long: part of `make test-slow`"]
     fn plain() {
         with_certificates(super::plain, "wrapper.cpp", "c++17");
     }
@@ -118,6 +120,7 @@ mod tls {
     use super::*;
 
     #[test]
+    #[ignore = "long: part of `make test-slow`"]
     fn plain() {
         with_peers(super::plain);
     }
