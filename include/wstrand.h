@@ -1829,8 +1829,8 @@ int wstrand_connect_over(int descriptor,
  * is written, or queued behind what another thread is writing. Where more than `max_buffered_bytes` would
  * be waiting, it first waits for room. Each of the two takes the send timeout at the most, 30 s by default.
  *
- * Inside a callback, where more received messages wait to be handed out, the message goes out together
- * with the replies to those, or with `wstrand_connection_flush`.
+ * Inside a callback, where more of what the peer sends has arrived already, the message goes out before the
+ * connection is read again, after the callback has returned, or with `wstrand_connection_flush`.
  *
  * Threads: any, also several at once.
  *
@@ -2499,8 +2499,8 @@ uint64_t wstrand_group_dropped(const wstrand_group *group);
 /**
  * Sends a text message to all members. Never blocks on one of them: see `wstrand_group`.
  *
- * Inside a callback, where more received messages wait to be handed out, the message goes out to the connection
- * whose callback it is together with the replies to those.
+ * Inside a callback, the message goes out to the connection whose callback it is as `wstrand_connection_send_text`
+ * says.
  *
  * Threads: any, also several at once.
  *

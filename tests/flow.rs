@@ -640,3 +640,21 @@ fn queued_messages_wait_for_flush_or_for_64_kib_and_go_out_in_order() {
         assert_eq!(pair.raw.frame().opcode, raw::CLOSE);
     });
 }
+
+/// Replies wait for what has arrived to be looked at, and not for what is still to come.
+#[test]
+fn a_reply_does_not_wait_for_the_rest_of_the_next_frame() {
+    in_time(|| {
+        let server = raw::echo_server(|_| {});
+        let mut raw = Raw::open(server.addr());
+        let next = raw.bytes(TEXT, "next");
+        for cut in 1..next.len() {
+            let mut bytes = raw.bytes(TEXT, "first");
+            bytes.extend(&next[..cut]);
+            raw.write(&bytes);
+            raw.frame().is(TEXT, "first");
+            raw.write(&next[cut..]);
+            raw.frame().is(TEXT, "next");
+        }
+    });
+}

@@ -174,8 +174,8 @@ pub unsafe extern "C" fn wstrand_group_dropped(group: *const wstrand_group) -> u
 
 /// Sends a text message to all members. Never blocks on one of them: see `wstrand_group`.
 ///
-/// Inside a callback, where more received messages wait to be handed out, the message goes out to the connection
-/// whose callback it is together with the replies to those.
+/// Inside a callback, the message goes out to the connection whose callback it is as `wstrand_connection_send_text`
+/// says.
 ///
 /// Threads: any, also several at once.
 ///

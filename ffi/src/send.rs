@@ -17,8 +17,8 @@ use crate::{
 /// is written, or queued behind what another thread is writing. Where more than `max_buffered_bytes` would
 /// be waiting, it first waits for room. Each of the two takes the send timeout at the most, 30 s by default.
 ///
-/// Inside a callback, where more received messages wait to be handed out, the message goes out together
-/// with the replies to those, or with `wstrand_connection_flush`.
+/// Inside a callback, where more of what the peer sends has arrived already, the message goes out before the
+/// connection is read again, after the callback has returned, or with `wstrand_connection_flush`.
 ///
 /// Threads: any, also several at once.
 ///

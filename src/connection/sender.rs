@@ -50,8 +50,8 @@ impl Sender {
     /// Blocks until the message is written or queued behind what another thread is writing. Where more than
     /// `max_buffered_bytes` would be waiting it first waits for room, for `send_timeout` at the most.
     ///
-    /// Inside a callback, where more received messages wait to be handed out, the message goes out with
-    /// the replies to those, or with [`Self::flush`].
+    /// Inside a callback, where more of what the peer sends has arrived already, the message goes out before
+    /// the connection is read again, after the callback has returned, or with [`Self::flush`].
     ///
     /// # Errors
     ///

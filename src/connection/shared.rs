@@ -39,7 +39,7 @@ pub(crate) struct Shared {
     pub(super) opened: Opened,
     pub(super) life: Life,
     pub(super) received: Received,
-    /// Whether the receiver has more to hand out before it reads again: replies that a callback makes
+    /// Whether the receiver has more to look at before it reads again: replies that a callback makes
     /// meanwhile are gathered. Set by the receiver's thread, and looked at by it alone.
     pub(super) more_is_waiting: AtomicBool,
     state: Mutex<State>,
