@@ -242,6 +242,9 @@ fn a_system_that_interrupts_shortens_and_refuses_calls_loses_nothing_and_resets_
     }
     run("duplex.c", &["light"], 7, &[], 100);
     run("signals.c", &["light"], 8, &[], 100);
+    for seed in 9..=12 {
+        run("dispatch.c", &[], seed, &[], 10);
+    }
 }
 
 #[test]

@@ -393,6 +393,28 @@ fn a_full_event_channel_holds_up_the_peer_and_loses_nothing() {
 }
 
 #[test]
+fn a_ping_is_answered_though_its_event_waits_for_room_and_the_next_frame_has_begun() {
+    in_time(|| {
+        both_roles(&patient(), |pair| {
+            let mut raw = pair.raw;
+            let (_sender, events) = pair.ws.events(1).unwrap();
+            until("full", || events.is_full());
+            let mut bytes = raw.bytes(PING, "?");
+            let next = raw.bytes(BINARY, "whole");
+            let (begun, rest) = next.split_at(4);
+            bytes.extend(begun);
+            raw.write(&bytes);
+            raw.frame().is(PONG, "?");
+            raw.write(rest);
+            let take = || events.recv_timeout(PATIENCE).unwrap();
+            assert!(matches!(take(), Event::Open));
+            assert!(matches!(take(), Event::Ping(payload) if payload == b"?"));
+            assert!(matches!(take(), Event::Message(message) if message.as_bytes() == b"whole"));
+        });
+    });
+}
+
+#[test]
 fn dropping_the_event_channel_closes_the_connection() {
     in_time(|| {
         both_roles(&patient(), |pair| {

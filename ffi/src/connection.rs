@@ -1,6 +1,7 @@
 //! The connection: how long it lives, and what it knows.
 
 use std::{
+    collections::TryReserveError,
     ffi::{CString, c_char, c_int, c_void},
     ptr,
     sync::{
@@ -207,7 +208,7 @@ impl wstrand_connection {
         match &self.queue {
             None => self.call_back(event),
             // Where there is no memory for an event without a payload either, it is lost.
-            Some(queue) if self.is_wanted(&event) => drop(queue.put(event)),
+            Some(queue) if self.is_wanted(&event) => drop(self.put(queue, event)),
             Some(_) => {}
         }
     }
@@ -237,13 +238,19 @@ impl wstrand_connection {
         if self.has_lost.load(Ordering::Relaxed) || !self.is_wanted(&event) {
             return;
         }
-        if queue.put(event).is_err() {
+        if self.put(queue, event).is_err() {
             self.has_lost.store(true, Ordering::Relaxed);
             let error = ProtocolError::OutOfMemory;
             // A code and a reason that may be sent: so this cannot fail.
             let _ = self.sender.close(error.close_code(), &error.to_string());
             self.tell(Event::Error(Error::Protocol(error)));
         }
+    }
+
+    fn put(&self, queue: &Queue, event: Event<'_>) -> Result<(), TryReserveError> {
+        // The receiver may have a pong that is to go with what follows, which waits while the queue is full.
+        // An error is kept by the connection.
+        queue.put(event, || drop(self.sender.try_flush()))
     }
 
     /// Whether an event is of use in the queue: the last always is.

@@ -116,19 +116,26 @@ impl Queue {
         }
     }
 
-    /// Adds an event; waits until there is room. One has room always, however large it is.
+    /// Adds an event; waits until there is room, having called `before_waiting`. One has room always, however large
+    /// it is.
     ///
     /// # Errors
     ///
     /// There is no memory for it: it is not added.
-    pub(crate) fn put(&self, event: Event<'_>) -> Result<(), TryReserveError> {
+    pub(crate) fn put(
+        &self,
+        event: Event<'_>,
+        before_waiting: impl FnOnce(),
+    ) -> Result<(), TryReserveError> {
         let bytes = event.bytes();
         let event = event.try_into_owned()?; // before the lock, which who takes events needs
         let mut state = self.lock();
-        while !state.is_over
-            && !state.events.is_empty()
-            && state.bytes.saturating_add(bytes) > self.max_bytes
-        {
+        if !self.has_room(&state, bytes) {
+            drop(state);
+            before_waiting();
+            state = self.lock();
+        }
+        while !self.has_room(&state, bytes) {
             state = self.wait(state);
         }
         if state.is_over {
@@ -141,6 +148,12 @@ impl Queue {
         drop(state);
         self.changed.notify_all();
         Ok(())
+    }
+
+    fn has_room(&self, state: &State, bytes: usize) -> bool {
+        state.is_over
+            || state.events.is_empty()
+            || state.bytes.saturating_add(bytes) <= self.max_bytes
     }
 
     /// Makes this thread the one that takes events.
@@ -272,8 +285,8 @@ impl Signal {
         }
         // There is room for one byte; and where the program has taken it, it is gone as wanted.
         let _ = match is_set {
-            true => self.hidden.write(&[0]),
-            false => self.shown.read(&mut [0]),
+            true => self.hidden.write_all(&[0]),
+            false => self.shown.read_exact(&mut [0]),
         };
     }
 }
@@ -324,9 +337,9 @@ mod tests {
     #[test]
     fn who_puts_waits_for_room_but_one_event_always_has_it() {
         let queue = Queue::new(10);
-        queue.put(message(1000)).unwrap();
+        queue.put(message(1000), || {}).unwrap();
         thread::scope(|scope| {
-            let putting = scope.spawn(|| queue.put(message(0)).unwrap());
+            let putting = scope.spawn(|| queue.put(message(0), || {}).unwrap());
             let taking = queue.begin_taking().unwrap();
             assert_eq!(taking.wait(None), 1);
             assert!(taking.take().is_some());
@@ -338,9 +351,9 @@ mod tests {
     #[test]
     fn the_end_wakes_who_waits_on_either_side() {
         let queue = Queue::new(1);
-        queue.put(message(1)).unwrap();
+        queue.put(message(1), || {}).unwrap();
         thread::scope(|scope| {
-            scope.spawn(|| queue.put(message(1)).unwrap());
+            scope.spawn(|| queue.put(message(1), || {}).unwrap());
             scope.spawn(|| {
                 let taking = queue.begin_taking().unwrap();
                 while taking.wait(None) > 0 {
@@ -369,17 +382,17 @@ mod tests {
     #[cfg_attr(miri, ignore = "sockets")]
     fn the_descriptor_is_readable_while_an_event_waits() {
         let queue = Queue::new(1000);
-        queue.put(message(1)).unwrap();
+        queue.put(message(1), || {}).unwrap();
         let descriptor = queue.descriptor().unwrap();
         assert_eq!(queue.descriptor().unwrap(), descriptor);
         assert!(is_readable(&queue));
-        queue.put(close()).unwrap();
+        queue.put(close(), || {}).unwrap();
         let taking = queue.begin_taking().unwrap();
         taking.take();
         assert!(is_readable(&queue));
         taking.take();
         assert!(!is_readable(&queue) && taking.is_over());
-        queue.put(message(1)).unwrap();
+        queue.put(message(1), || {}).unwrap();
         assert!(!is_readable(&queue), "nothing follows the last event");
     }
 

@@ -1,6 +1,6 @@
 //! Events: the connection's own thread receives, others take what happened from a channel.
 
-use crossbeam_channel::Sender as Channel;
+use crossbeam_channel::{SendError, Sender as Channel, TrySendError};
 
 use crate::{
     CloseInfo, Error, Message, OwnedMessage, ProtocolError, Sender, connection::Handler,
@@ -46,7 +46,15 @@ impl IntoChannel {
         if self.has_lost && !matches!(event, Event::Close(_)) {
             return;
         }
-        if self.channel.send(event).is_err() {
+        let mut put = self.channel.try_send(event);
+        if let Err(TrySendError::Full(event)) = put {
+            // The receiver may have a pong that is to go with what follows, which now waits. An error is kept by
+            // the connection.
+            let _ = sender.try_flush();
+            let sent = self.channel.send(event);
+            put = sent.map_err(|SendError(event)| TrySendError::Disconnected(event));
+        }
+        if put.is_err() {
             // Nobody is interested any more: as if the receiver was dropped.
             let _ = sender.close(1000, "");
         }

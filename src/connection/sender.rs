@@ -197,6 +197,16 @@ impl Sender {
             .flush(Wait::for_duration(self.shared.options.send_timeout))
     }
 
+    /// As [`Self::flush`], but never waits: what cannot go at once goes from another thread, as after
+    /// [`Self::try_send`].
+    ///
+    /// # Errors
+    ///
+    /// The connection has failed.
+    pub fn try_flush(&self) -> Result<()> {
+        self.shared.flush(Wait::Never)
+    }
+
     /// Starts the closing handshake (RFC 6455, section 7): Close goes out behind everything sent before.
     ///
     /// Never blocks. The receiver goes on handing out messages until the peer answers, for `close_timeout`

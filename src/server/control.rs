@@ -15,7 +15,7 @@ use std::{
 use http::StatusCode;
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
-    io::Errno,
+    io::{Errno, retry_on_intr},
     net::{SendFlags, Shutdown, SocketFlags, accept_with, send},
 };
 
@@ -213,7 +213,8 @@ impl Control {
         let tenants = state.everybody();
         drop(state);
         // If the pipe is full the accept loop is about to wake anyway; if nobody listens, it has ended.
-        let _ = send(&self.waker, &[0], SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
+        let wake = || send(&self.waker, &[0], SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
+        let _ = retry_on_intr(wake);
         for (socket, shared, is_accepted) in tenants {
             match (shared.upgrade(), socket.upgrade()) {
                 (Some(shared), _) => shared.start_close(CloseFrame::new(code::GOING_AWAY, "")),

@@ -222,11 +222,13 @@ SHARED wstrand_connection *open_connection(const char *url, const wstrand_option
     return connection;
 }
 
-/* Stops and frees a server, which must be quick about it. */
+/* Stops and frees a server, which must not need to be patient. */
 SHARED void end_server(wstrand_server *server)
 {
+    const double until = now_s() + PATIENCE_S;
     size_t busy = 1;
     CHECK_OK(wstrand_server_stop(server, PATIENCE_MS, &busy));
+    CHECK(now_s() < until);
     CHECK_INT(busy, 0);
     wstrand_server_free(server);
 }

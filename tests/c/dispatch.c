@@ -1,6 +1,7 @@
 /* Events that wait in a queue until the program dispatches them: on which thread, in which order, when the
    descriptor is readable, what waits when the queue is full, and how it ends. */
 #include "check.h"
+#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 
@@ -92,7 +93,8 @@ static struct seen nothing_seen(void)
     return seen;
 }
 
-static wstrand_connection *open_queued(const char *url, struct seen *seen, size_t bytes)
+static wstrand_connection *open_queued(const char *url, const wstrand_options *options, struct seen *seen,
+                                       size_t bytes)
 {
     wstrand_handler *handler = wstrand_handler_new(seen, seen_free);
     wstrand_connection *connection;
@@ -103,7 +105,7 @@ static wstrand_connection *open_queued(const char *url, struct seen *seen, size_
     wstrand_handler_set_on_error(handler, on_error);
     wstrand_handler_set_on_close(handler, on_close);
     CHECK_OK(wstrand_handler_set_queue_bytes(handler, bytes));
-    connection = open_connection(url, NULL, handler);
+    connection = open_connection(url, options, handler);
     wstrand_handler_free(handler);
     return connection;
 }
@@ -120,7 +122,7 @@ static int dispatch(wstrand_connection *connection, int64_t timeout_ms)
 static void on_the_thread_that_dispatches(const char *url)
 {
     struct seen seen = nothing_seen();
-    wstrand_connection *connection = open_queued(url, &seen, QUEUE);
+    wstrand_connection *connection = open_queued(url, NULL, &seen, QUEUE);
     CHECK_OK(dispatch(connection, PATIENCE_MS));
     CHECK_INT(seen.opens, 1);
     CHECK_INT(dispatch(connection, 0), WSTRAND_TIMEOUT);
@@ -142,7 +144,7 @@ static void on_the_thread_that_dispatches(const char *url)
 
     /* One that is cut tells of the error first. */
     seen = nothing_seen();
-    connection = open_queued(url, &seen, QUEUE);
+    connection = open_queued(url, NULL, &seen, QUEUE);
     CHECK_OK(wstrand_connection_shutdown(connection));
     CHECK_OK(wstrand_connection_wait_closed(connection, PATIENCE_MS, NULL));
     CHECK_INT(seen.opens + seen.errors + seen.closes, 3);
@@ -154,13 +156,17 @@ static void on_the_thread_that_dispatches(const char *url)
 static bool is_readable(int descriptor, int timeout_ms)
 {
     struct pollfd events = {.fd = descriptor, .events = POLLIN};
-    return poll(&events, 1, timeout_ms) == 1 && events.revents == POLLIN;
+    int ready;
+    do
+        ready = poll(&events, 1, timeout_ms);
+    while (ready == -1 && errno == EINTR);
+    return ready == 1 && events.revents == POLLIN;
 }
 
 static void the_descriptor(const char *url)
 {
     struct seen seen = nothing_seen();
-    wstrand_connection *connection = open_queued(url, &seen, QUEUE);
+    wstrand_connection *connection = open_queued(url, NULL, &seen, QUEUE);
     int descriptor, again, round;
     CHECK_OK(wstrand_connection_event_descriptor(connection, &descriptor, NULL));
     CHECK_OK(wstrand_connection_event_descriptor(connection, &again, NULL));
@@ -214,13 +220,16 @@ static void the_peer_waits(void)
     wstrand_handler *handler = wstrand_handler_new(NULL, NULL);
     struct seen seen = nothing_seen();
     wstrand_connection *connection;
+    wstrand_options *options = wstrand_options_new();
     wstrand_server *server;
     char url[URL_SIZE];
     int wanted;
+    /* No ping of the library's own brings the answers along. */
+    CHECK_OK(wstrand_options_set_ping_interval_ms(options, 0));
     wstrand_handler_set_on_open(handler, flood);
     wstrand_handler_set_on_pong(handler, flood_on_pong);
-    server = serve(handler, NULL, url);
-    connection = open_queued(url, &seen, 2 * PIECE);
+    server = serve(handler, options, url);
+    connection = open_queued(url, options, &seen, 2 * PIECE);
     CHECK(counter_reaches(&sent, 1));
     CHECK(counter_reaches(&ponged, 1));
     CHECK_INT(seen.opens + seen.messages + seen.pings, 0);
@@ -236,11 +245,12 @@ static void the_peer_waits(void)
 
     /* Freed while the queue is full: the connection's own thread, which waits for room, ends all the same. */
     seen = nothing_seen();
-    connection = open_queued(url, &seen, 1);
+    connection = open_queued(url, options, &seen, 1);
     CHECK(counter_reaches(&ponged, 2));
     wstrand_connection_free(connection);
     CHECK_INT(seen.opens + seen.messages + seen.closes, 0);
     CHECK_INT(seen.freed, 1);
+    wstrand_options_free(options);
     end_server(server);
 }
 
@@ -270,7 +280,7 @@ static void free_it(wstrand_connection *connection, struct seen *seen)
 static void inside_callbacks(const char *url)
 {
     struct seen seen = nothing_seen();
-    wstrand_connection *connection = open_queued(url, &seen, QUEUE);
+    wstrand_connection *connection = open_queued(url, NULL, &seen, QUEUE);
     seen.act = call_everything;
     CHECK_OK(wstrand_connection_send_string(connection, "x", NULL));
     CHECK_OK(wstrand_connection_wait_closed(connection, PATIENCE_MS, NULL));
@@ -279,7 +289,7 @@ static void inside_callbacks(const char *url)
     wstrand_connection_free(connection);
 
     seen = nothing_seen();
-    connection = open_queued(url, &seen, QUEUE);
+    connection = open_queued(url, NULL, &seen, QUEUE);
     seen.act = free_it;
     CHECK_OK(wstrand_connection_send_string(connection, "x", NULL));
     CHECK_OK(wstrand_connection_send_string(connection, "y", NULL));
@@ -310,7 +320,7 @@ static void *wait_for_the_end(void *argument)
 static void on_another_thread(const char *url)
 {
     struct seen seen = nothing_seen();
-    wstrand_connection *connection = open_queued(url, &seen, QUEUE);
+    wstrand_connection *connection = open_queued(url, NULL, &seen, QUEUE);
     struct waiter waiter = {connection, &seen};
     pthread_t thread = start_thread(wait_for_the_end, &waiter);
     CHECK_OK(wstrand_connection_close(connection, 1000, NULL, NULL));

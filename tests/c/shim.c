@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 static atomic_ullong state;
 static atomic_long injected;
@@ -110,6 +111,20 @@ ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
         return send(fd, first.iov_base, first.iov_len, flags);
     }
     return real(fd, message, flags);
+}
+
+ssize_t read(int fd, void *buffer, size_t size)
+{
+    REAL(ssize_t, "read", int, void *, size_t);
+    MAYBE_INTERRUPTED;
+    return real(fd, buffer, size);
+}
+
+ssize_t write(int fd, const void *data, size_t size)
+{
+    REAL(ssize_t, "write", int, const void *, size_t);
+    MAYBE_INTERRUPTED;
+    return real(fd, data, size);
 }
 
 int poll(struct pollfd *fds, nfds_t count, int timeout)

@@ -16,15 +16,14 @@ fn connection(queue: Arc<Queue>) -> thread::JoinHandle<()> {
     thread::spawn(move || {
         for kind in 0..3 {
             let data = Cow::Borrowed(&[0; 10][..]);
-            queue.put(Event::Message { kind, data }).unwrap();
+            queue.put(Event::Message { kind, data }, || {}).unwrap();
         }
-        queue
-            .put(Event::Close {
-                code: 1000,
-                reason: "".into(),
-                was_clean: true,
-            })
-            .unwrap();
+        let close = Event::Close {
+            code: 1000,
+            reason: "".into(),
+            was_clean: true,
+        };
+        queue.put(close, || {}).unwrap();
     })
 }
 
