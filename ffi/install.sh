@@ -18,10 +18,12 @@ target=${CARGO_TARGET_DIR:-target}
 case $profile in dev) out=$target/debug ;; *) out=$target/$profile ;; esac
 
 # rustc's own shared library has no symbol versions: it has no option for them, and linkers take one version script.
+# Under a name of its own until it is whole: another installation may be reading what is there.
 # shellcheck disable=SC2086 # static_libs is a list
-"${CC:-cc}" -shared -o "$out/libwstrand.so.$abi" -Wl,-soname,"libwstrand.so.$abi" \
+"${CC:-cc}" -shared -o "$out/libwstrand.so.$abi.$$" -Wl,-soname,"libwstrand.so.$abi" \
     -Wl,--version-script=ffi/install/wstrand.map -Wl,-z,nodelete -Wl,-z,relro -Wl,-z,now -Wl,-O1 -Wl,--gc-sections \
     -Wl,--whole-archive "$out/libwstrand.a" -Wl,--no-whole-archive -Wl,--as-needed $static_libs
+mv -f "$out/libwstrand.so.$abi.$$" "$out/libwstrand.so.$abi"
 
 libdir=${LIBDIR:-lib}
 dest=${DESTDIR:-}$prefix

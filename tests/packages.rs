@@ -10,7 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use c_library::{LONG, Language, output, prefix, scratch};
+use c_library::{BUILDING, LONG, Language, output, prefix, scratch};
 use common::{Process, Server, program, root, target_directory};
 
 mod the_manual_pages {
@@ -153,7 +153,9 @@ mod make_install {
             .arg("PROFILE=dev")
             .arg(format!("DESTDIR={}", stage.display()))
             .env("CARGO_TARGET_DIR", target_directory());
+        let building = BUILDING.lock();
         Process::start(&mut make).succeed_within(LONG);
+        drop(building);
 
         let version = env!("CARGO_PKG_VERSION");
         let lib = stage.join("opt/wstrand/lib/somewhere");
@@ -219,8 +221,10 @@ mod cmake_with_the_sources {
             let mut make = Command::new(program("cmake"));
             Process::start(make.arg("--build").arg(&build)).succeed_within(LONG)
         };
+        let building = BUILDING.lock();
         make();
         let again = make().stdout.join("\n");
+        drop(building);
         assert!(!again.contains("Linking"), "{again}");
 
         for kind in ["shared", "static"] {
