@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use common::{Finished, Process, Server, announce, peer, release_example, root};
+use common::{Finished, Process, Server, announce, example, peer, root};
 
 /// All but 12 and 13, which are about compression.
 const CORE: &str = "1.*,2.*,3.*,4.*,5.*,6.*,7.*,9.*,10.*";
@@ -138,11 +138,7 @@ fn test_client_over_tls(name: &str, cases: &str, count: &str) {
 }
 
 fn test_server(name: &str, ours: &[&str], options: &[&str], limit: Duration) -> Finished {
-    let server = Server::start(
-        Command::new(release_example("echo_server"))
-            .args(ours)
-            .arg("0"),
-    );
+    let server = Server::start(Command::new(example("echo_server")).args(ours).arg("0"));
     let url = server.url.trim_end_matches('/').to_owned();
     let suite = Process::start(suite(name).args(["server", &url]).args(options));
     let finished = suite.finish_within(limit);
@@ -151,7 +147,7 @@ fn test_server(name: &str, ours: &[&str], options: &[&str], limit: Duration) -> 
 }
 
 fn test_client(name: &str, ours: &[&str], options: &[&str], limit: Duration) -> Finished {
-    let client = release_example("autobahn_client");
+    let client = example("autobahn_client");
     let mut suite = Process::start(suite(name).arg("client").args(options));
     let url = suite.line("listening on ");
     Process::start(Command::new(client).args(ours).args([&url, "wstrand"])).succeed_within(limit);

@@ -721,8 +721,10 @@ mod freeing {
     }
 }
 
+/// `tests/c_reach.rs` runs it under the sanitizers, with TLS besides.
 mod wrapper {
     #[test]
+    #[ignore = "long: part of `make test-slow`"]
     fn as_cpp20() {
         super::plain("wrapper.cpp", "c++20", &[]);
     }
@@ -736,11 +738,6 @@ mod wrapper {
             &["-fno-exceptions", "-fno-rtti"],
         );
         super::Process::start(&mut super::staged(&built)).succeed();
-    }
-
-    #[test]
-    fn sanitized() {
-        super::sanitized("wrapper.cpp", "c++17", &[]);
     }
 
     #[test]

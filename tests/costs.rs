@@ -293,7 +293,7 @@ fn costs_at_most(
     // That the threads of two runs do not meet in quite the same way.
     const CHANCE: f64 = 10.0;
     // Perhaps it has yet to be built, which takes minutes.
-    let example = common::release_example("echo_server");
+    let example = common::example("echo_server");
     in_time(move || {
         let short = calls_during(&example, |addr| conversation(addr, WARM_UP));
         let long = calls_during(&example, |addr| conversation(addr, WARM_UP + turns));

@@ -15,7 +15,7 @@ use std::process::Command;
 use std::thread;
 
 use certs::{authority, good};
-use common::{Process, Server, example, program, python, release_example, root};
+use common::{Process, Server, example, program, python, root};
 use raw::{PATIENCE, in_time, pattern, until};
 use scratch::{Scratch, free_port};
 use wstrand::{Client, Message};
@@ -222,7 +222,7 @@ mod interrupted {
     fn a_server_loses_nothing() {
         let files = Files::new();
         let alarm = files.preload("alarm.c");
-        let mut server = Command::new(release_example("echo_server"));
+        let mut server = Command::new(example("echo_server"));
         server
             .env("LD_PRELOAD", &alarm)
             .args(["--tls", &files.cert, &files.key, "0"]);
@@ -239,7 +239,7 @@ mod interrupted {
         let alarm = files.preload("alarm.c");
         for scenario in ["text", "huge", "pipelined"] {
             let server = Server::start(peer().args(["server", scenario, &files.both]));
-            let mut client = Command::new(release_example("echo_client"));
+            let mut client = Command::new(example("echo_client"));
             client
                 .env("LD_PRELOAD", &alarm)
                 .args(["--ca", &files.ca, &server.url]);

@@ -19,9 +19,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use certs::{authority, good};
-use common::{
-    Finished, PATIENCE, Process, Server, example, node, program, python, release_example,
-};
+use common::{Finished, PATIENCE, Process, Server, example, node, program, python};
 use raw::{Raw, listen, serve, until};
 use scratch::{Scratch, free_port};
 use serde_json::Value;
@@ -731,6 +729,6 @@ fn sixteen_mebibytes_pass_from_one_to_another() {
 #[test]
 #[ignore = "moves 2 GiB through the disk"]
 fn a_gibibyte_passes_from_one_to_another() {
-    pass_on(&release_example("wscat"), 1 << 30, "1M", "1M");
-    pass_on(&release_example("wscat"), 1 << 30, "1G", "1G");
+    pass_on(&example("wscat"), 1 << 30, "1M", "1M");
+    pass_on(&example("wscat"), 1 << 30, "1G", "1G");
 }

@@ -9,8 +9,8 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Once;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
-use std::sync::{Mutex, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -315,48 +315,26 @@ impl Server {
     }
 }
 
-/// The built example `name`, in the same profile as this test.
+/// The built example `name`, in the same profile as this test. `cargo test --test one` builds no examples, so this
+/// sees to it: a stale example would prove nothing.
 pub(crate) fn example(name: &str) -> PathBuf {
-    built_example(
-        name,
-        if cfg!(debug_assertions) {
-            "debug"
-        } else {
-            "release"
-        },
-    )
-}
-
-/// The built example `name`, optimised, for tests that move much data.
-pub(crate) fn release_example(name: &str) -> PathBuf {
-    built_example(name, "release")
-}
-
-/// `cargo test --test one` builds no examples, so the test sees to it: a stale example would prove nothing.
-fn built_example(name: &str, profile: &str) -> PathBuf {
-    static BUILT: OnceLock<Mutex<Vec<String>>> = OnceLock::new();
-    let mut built = BUILT
-        .get_or_init(Mutex::default)
-        .lock()
-        .expect("no panic while building");
+    static BUILT: Once = Once::new();
     let target = target_directory();
-    // All of them by `cargo test` anyway; optimised ones take long, so only the one.
-    let wanted = if profile == "release" { name } else { "" };
-    if !built.iter().any(|done| done == wanted) {
+    let (profile, options): (_, &[_]) = match cfg!(debug_assertions) {
+        true => ("debug", &[]),
+        false => ("release", &["--release"]),
+    };
+    BUILT.call_once(|| {
         let mut cargo = Command::new(env!("CARGO"));
         cargo
             .current_dir(root())
-            .args(["build", "--quiet", "--workspace", "--target-dir"])
+            .args(["build", "--quiet", "--workspace", "--examples"])
+            .args(options)
+            .arg("--target-dir")
             .arg(&target);
-        if profile == "release" {
-            cargo.args(["--release", "--example", name]);
-        } else {
-            cargo.arg("--examples");
-        }
         let status = cargo.stdin(Stdio::null()).status().expect("cargo starts");
         assert!(status.success(), "the examples do not build");
-        built.push(wanted.to_owned());
-    }
+    });
     let path = target.join(profile).join("examples").join(name);
     assert!(
         path.is_file(),
