@@ -112,6 +112,7 @@ all)
     step "Doxygen finds nothing wrong in include/" tests/doxygen.sh
     step "the stated rust-version holds" tests/msrv.sh
     tests 22m
+    step "each row of docs/threats.md, and what its tests said" tests/threats.py "$log"
     step "threads in every order that shuttle tries" tests/models.sh
     step "5 seconds of each fuzz target" fuzz/run.sh 5
     ;;
