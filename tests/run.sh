@@ -114,7 +114,7 @@ all)
     tests 22m
     step "each row of docs/threats.md, and what its tests said" tests/threats.py "$log"
     step "threads in every order that shuttle tries" tests/models.sh
-    step "5 seconds of each fuzz target" fuzz/run.sh 5
+    step "20 seconds of each fuzz target" fuzz/run.sh 20
     ;;
 slow)
     step "the examples build, optimised" cargo build --locked --release --workspace --examples
