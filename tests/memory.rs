@@ -13,8 +13,8 @@ use std::thread;
 use std::time::Duration;
 
 use raw::{
-    BINARY, CLOSE, CONTINUATION, PATIENCE, PING, PONG, Pair, Raw, Running, alone, in_time, pattern,
-    serve, until,
+    BINARY, CLOSE, CONTINUATION, PATIENCE, PING, PONG, Pair, Raw, Running, alone, in_time, patient,
+    pattern, serve, until,
 };
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use wstrand::{
@@ -195,7 +195,7 @@ fn endless_empty_fragments_are_1008_and_cost_no_memory() {
 fn a_million_pings_and_pongs_cost_no_memory_and_the_last_ping_is_answered() {
     let name = "a_million_pings_and_pongs_cost_no_memory_and_the_last_ping_is_answered";
     alone(name, || {
-        let server = swallow(&Options::new());
+        let server = swallow(&patient());
         let mut raw = Raw::open(server.addr());
         let mut reader = Raw::over(
             raw.stream.try_clone().expect("an open socket"),
