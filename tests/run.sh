@@ -111,7 +111,7 @@ all)
     step "include/wstrand.h is what the sources say" fresh_header
     step "Doxygen finds nothing wrong in include/" tests/doxygen.sh
     step "the stated rust-version holds" tests/msrv.sh
-    tests 22m
+    tests 30m
     step "each row of docs/threats.md, and what its tests said" tests/threats.py "$log"
     step "threads in every order that shuttle tries" tests/models.sh
     step "20 seconds of each fuzz target" fuzz/run.sh 20

@@ -31,12 +31,8 @@ impl<T> Shared<T> {
 }
 
 unsafe extern "C-unwind" fn count(counter: *mut c_void) {
-    // SAFETY: the tests leak their counters.
+    // SAFETY: the tests' counters are statics.
     unsafe { &*counter.cast::<AtomicUsize>() }.fetch_add(1, Ordering::SeqCst);
-}
-
-fn counter() -> &'static AtomicUsize {
-    Box::leak(Box::default())
 }
 
 fn pointer(counter: &'static AtomicUsize) -> *mut c_void {
@@ -204,6 +200,7 @@ fn a_callback_does_not_wait_for_its_own_connection() {
 
 #[test]
 fn a_server_s_connection_is_kept_for_another_thread() {
+    static FREED: AtomicUsize = AtomicUsize::new(0);
     let (kept, keep) = mpsc::channel();
     let kept = std::sync::Mutex::new(kept);
     let script = Scripted::new(move |note, connection| {
@@ -219,7 +216,7 @@ fn a_server_s_connection_is_kept_for_another_thread() {
     let connection = server.connect(client.handler);
     client.free_handler();
     let theirs = keep.recv_timeout(PATIENCE).unwrap().get();
-    let freed = counter();
+    let freed = &FREED;
     // SAFETY: a retained handle.
     unsafe {
         wstrand_connection_set_userdata(theirs, null_mut(), None);
@@ -251,8 +248,9 @@ fn a_server_s_connection_is_kept_for_another_thread() {
 
 #[test]
 fn userdata_is_freed_once_with_the_last_that_uses_it() {
+    static FREED: AtomicUsize = AtomicUsize::new(0);
     let server = TestServer::echo();
-    let freed = counter();
+    let freed = &FREED;
     // SAFETY: `count` takes the counter.
     let handler = unsafe { wstrand_handler_new(pointer(freed), Some(count)) };
     let connections = [(); 3].map(|()| server.connect(handler));
@@ -321,7 +319,8 @@ fn to_free_a_server_waits_for_its_callbacks() {
 
 #[test]
 fn a_server_that_never_started_can_be_freed() {
-    let freed = counter();
+    static FREED: AtomicUsize = AtomicUsize::new(0);
+    let freed = &FREED;
     // SAFETY: `count` takes the counter.
     let handler = unsafe { wstrand_handler_new(pointer(freed), Some(count)) };
     let mut server = null_mut();
