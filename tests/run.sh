@@ -114,7 +114,7 @@ all)
     tests 30m
     step "each row of docs/threats.md, and what its tests said" tests/threats.py "$log"
     step "threads in every order that shuttle tries" tests/models.sh
-    step "20 seconds of each fuzz target" fuzz/run.sh 20
+    step "10 seconds of each fuzz target" fuzz/run.sh 10
     ;;
 slow)
     # Optimised, but for what takes forty programs a quarter of an hour to link.
