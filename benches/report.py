@@ -117,7 +117,7 @@ def versions():
         return re.search(rf'name = "{name}"\nversion = "(.*)"', lock)[1]
 
     found = [f"wstrand {output_of('git', 'describe', '--always', '--dirty')}"]
-    found += [f"{name} {crate(name)}" for name in ("tungstenite", "fastwebsockets", "tokio")]
+    found += [f"{name} {crate(name)}" for name in ("tungstenite", "fastwebsockets", "yawc", "tokio")]
     boost = pathlib.Path("/usr/include/boost/version.hpp")
     if boost.exists():
         found.append("Boost " + re.search(r'BOOST_LIB_VERSION "(.*)"', boost.read_text())[1].replace("_", "."))

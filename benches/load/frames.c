@@ -140,17 +140,19 @@ static uint8_t *build_frame(uint8_t *payload, size_t *frame_length)
 
 void build_frames(void)
 {
-    enum { MOST = 16 };
-    uint8_t *built[MOST];
-    size_t lengths[MOST];
-    unsigned distinct = options.size <= 4096 ? MOST : options.size <= 65536 ? 4 : 2;
+    unsigned distinct = options.size <= 4096 ? 16 : options.size <= 65536 ? 4 : 2;
+    /* Twice a compressor's window: one that still has the message of the last turn just refers to it. */
+    if (options.deflate && distinct * options.size < 2 * 32768)
+        distinct = (unsigned)(2 * 32768 / options.size);
     unsigned all = distinct + (unsigned)options.depth;
+    uint8_t **built = calloc(distinct, sizeof *built);
+    size_t *lengths = calloc(distinct, sizeof *lengths);
 
     frames.distinct = distinct;
     frames.whole_every = options.size <= 4096 ? 1 : 8;
     frames.payloads = calloc(distinct, sizeof *frames.payloads);
     frames.offsets = malloc((all + 1) * sizeof *frames.offsets);
-    if (frames.payloads == NULL || frames.offsets == NULL)
+    if (built == NULL || lengths == NULL || frames.payloads == NULL || frames.offsets == NULL)
         die("out of memory");
     for (unsigned i = 0; i < distinct; i++) {
         frames.payloads[i] = malloc(options.size + 1);
@@ -169,4 +171,6 @@ void build_frames(void)
         memcpy(frames.bytes + frames.offsets[i], built[i % distinct], lengths[i % distinct]);
     for (unsigned i = 0; i < distinct; i++)
         free(built[i]);
+    free(built);
+    free(lengths);
 }
