@@ -77,15 +77,51 @@ fresh_header() {
         git diff --exit-code include/
 }
 
-# tests LIMIT OPTION…: counts the tests of every test binary, out of cargo's output.
-tests() {
-    local limit=$1 started=$SECONDS status guard=() ok bad ignored
+# Where nobody can press Ctrl-C, a test that hangs must not hang the run.
+cargo_test() {
+    local limit=$1
     shift
-    heading "cargo test${*:+ $*}"
-    # Where nobody can press Ctrl-C, a test that hangs must not hang the run.
-    [ -z "${CI:-}" ] || guard=(timeout --kill-after=10 "$limit")
-    "${guard[@]}" cargo test --locked --workspace --no-fail-fast "$@" </dev/null 2>&1 | tee "$log"
-    status=${PIPESTATUS[0]}
+    ${CI:+timeout --kill-after=10 "$limit"} cargo test --locked --workspace --no-fail-fast "$@" </dev/null 2>&1
+}
+
+# lane LOG LIMIT OPTION…: some of the test programs, one after another.
+lane() {
+    local own=$1
+    shift
+    set -o pipefail
+    cargo_test "$@" | tee "$own"
+}
+
+# tests LIMIT: all test programs. Most wait more than they compute, so those that build the C library, and install it in
+# one place, run beside the others; examples in the documentation last.
+tests() {
+    local limit=$1 started=$SECONDS status=0 of_c others
+    heading "cargo test"
+    of_c=$(grep -l c_library tests/*.rs | sed 's|^tests/\(.*\)\.rs$|--test=\1|')
+    others=$(grep -L c_library tests/*.rs | sed 's|^tests/\(.*\)\.rs$|--test=\1|')
+    if cargo_test "$limit" --no-run | tee "$log"; then
+        export -f cargo_test lane
+        printf '%s\n' "$log.c $limit ${of_c//$'\n'/ }" "$log $limit --lib --bins --examples ${others//$'\n'/ }" |
+            xargs -L 1 -P 2 bash -c 'lane "$@"' lane || status=$?
+        cat "$log.c" >>"$log"
+        cargo_test "$limit" --doc | tee -a "$log" || status=$?
+    else
+        status=1
+    fi
+    count_tests "$status" "$started"
+}
+
+# ignored_tests LIMIT: those that take long or need the machine for themselves, one program at a time.
+ignored_tests() {
+    local started=$SECONDS status=0
+    heading "cargo test --release -- --ignored"
+    cargo_test "$1" --release -- --ignored | tee "$log" || status=$?
+    count_tests "$status" "$started"
+}
+
+# count_tests STATUS STARTED: counts them out of what cargo has printed.
+count_tests() {
+    local status=$1 ok bad ignored
     read -r ok bad ignored < <(sed -n 's/.*test result: .* \([0-9]*\) passed; \([0-9]*\) failed; \([0-9]*\) ignored.*/\1 \2 \3/p' "$log" |
         awk '{ ok += $1; bad += $2; ignored += $3 } END { print ok + 0, bad + 0, ignored + 0 }')
     # A failure without a failed test: it did not compile, a test binary crashed, or time ran out.
@@ -97,7 +133,7 @@ tests() {
     if [ "$bad" -gt 0 ]; then
         wrong+=("cargo test: $(sed -n 's/^test \(.*\) \.\.\. FAILED$/\1/p' "$log" | tr '\n' ' ')(status $status)")
     fi
-    echo "$ok passed, $bad failed, $ignored ignored ($((SECONDS - started)) s); make test-slow runs the ignored ones"
+    echo "$ok passed, $bad failed, $ignored ignored ($((SECONDS - $2)) s); make test-slow runs the ignored ones"
 }
 
 case $mode in
@@ -114,7 +150,7 @@ all)
     tests 30m
     step "each row of docs/threats.md, and what its tests said" tests/threats.py "$log"
     step "threads in every order that shuttle tries" tests/models.sh
-    step "10 seconds of each fuzz target" fuzz/run.sh 10
+    step "20 seconds of each fuzz target" fuzz/run.sh 20
     ;;
 slow)
     # Optimised, but for what takes forty programs a quarter of an hour to link.
@@ -122,7 +158,7 @@ slow)
     step "the examples build, optimised" cargo build --locked --release --workspace --examples
     step "licences, sources, bans, each set of features, lowest versions" tests/supply.sh
     step "the tests run 95 % of the lines of src/protocol and src/handshake" tests/coverage.sh
-    tests 3h --release -- --ignored
+    ignored_tests 3h
     for tool in address thread miri; do
         step "tests/sanitizers.sh $tool" tests/sanitizers.sh "$tool"
     done
