@@ -69,7 +69,7 @@
  *                         wstrand_reconnect (lent),            once for each connect     one receives
  *                         wstrand_connection_retain            and each retain           or dispatches
  *     wstrand_writer      wstrand_connection_begin_message     wstrand_writer_free       one at a time
- *     wstrand_prepared    wstrand_prepared_new                 wstrand_prepared_free     any, at once
+ *     wstrand_prepared    wstrand_prepared_new*                wstrand_prepared_free     any, at once
  *     wstrand_group       wstrand_group_new                    wstrand_group_free        any, at once
  *     wstrand_reconnecting
  *                         wstrand_reconnect                    wstrand_reconnecting_free any, at once

@@ -69,7 +69,7 @@
  *                         wstrand_reconnect (lent),            once for each connect     one receives
  *                         wstrand_connection_retain            and each retain           or dispatches
  *     wstrand_writer      wstrand_connection_begin_message     wstrand_writer_free       one at a time
- *     wstrand_prepared    wstrand_prepared_new                 wstrand_prepared_free     any, at once
+ *     wstrand_prepared    wstrand_prepared_new*                wstrand_prepared_free     any, at once
  *     wstrand_group       wstrand_group_new                    wstrand_group_free        any, at once
  *     wstrand_reconnecting
  *                         wstrand_reconnect                    wstrand_reconnecting_free any, at once
@@ -659,8 +659,8 @@ typedef struct wstrand_options wstrand_options;
 /**
  * A message to send to many connections: framed once, and compressed once for all those that compress alike.
  *
- * Made by `wstrand_prepared_new`, freed by `wstrand_prepared_free`. It does not change, so any number of
- * threads may send it at once, any number of times.
+ * Made by `wstrand_prepared_new` or `wstrand_prepared_new_uncompressed`, freed by `wstrand_prepared_free`. It does not
+ * change, so any number of threads may send it at once, any number of times.
  *
  * It saves work for a server's connections. A client masks each of its frames with a key of its own
  * (RFC 6455, section 5.3), so there it is sent like any other message.
@@ -1168,7 +1168,8 @@ int wstrand_options_set_stack_bytes(wstrand_options *options, size_t bytes);
  * compressed on. `wstrand_options_set_max_message_bytes` counts what comes out.
  *
  * A message that mixes a secret with something that an attacker may choose should go by
- * `wstrand_connection_send_uncompressed`: how well it compresses tells about the secret (CRIME, BREACH).
+ * `wstrand_connection_send_uncompressed`, or be prepared by `wstrand_prepared_new_uncompressed`: how well it compresses
+ * tells about the secret (CRIME, BREACH).
  *
  * Threads: one at a time.
  *
@@ -1877,7 +1878,8 @@ int wstrand_connection_send_binary(wstrand_connection *connection,
  * Sends a message as it is, even where messages are compressed. As `wstrand_connection_send_text`.
  *
  * For a message that mixes a secret with something that an attacker may choose: how well that compresses
- * tells about the secret (CRIME, BREACH).
+ * tells about the secret (CRIME, BREACH). One that must not wait, that goes with others, or to a group, is made by
+ * `wstrand_prepared_new_uncompressed`.
  *
  * Threads: any, also several at once.
  *
@@ -1898,7 +1900,8 @@ int wstrand_connection_send_uncompressed(wstrand_connection *connection,
  * or something is sent otherwise. A burst of short messages takes one system call instead of one each.
  *
  * The end of a burst needs a flush; without it the messages may lie until something is received. Blocks as
- * `wstrand_connection_send_text` where it writes.
+ * `wstrand_connection_send_text` where it writes. What must not be compressed goes by
+ * `wstrand_connection_queue_prepared`.
  *
  * Threads: any, also several at once.
  *
@@ -1916,7 +1919,7 @@ int wstrand_connection_queue(wstrand_connection *connection,
 
 /**
  * Sends a text message if that needs no waiting. Never blocks: what the network does not take at once is
- * copied and sent in the background.
+ * copied and sent in the background. What must not be compressed goes by `wstrand_connection_try_send_prepared`.
  *
  * Threads: any, also several at once.
  *
@@ -2381,6 +2384,29 @@ int wstrand_prepared_new(int kind,
                          wstrand_error **error);
 
 /**
+ * Prepares a message that goes as it is, even where messages are compressed, by whatever function it is sent. Else as
+ * `wstrand_prepared_new`.
+ *
+ * It is for what `wstrand_connection_send_uncompressed` is for, a secret beside something that an attacker may choose,
+ * where the call must not wait, or the message goes with others or to a group.
+ *
+ * Threads: any.
+ *
+ * @param kind WSTRAND_TEXT or WSTRAND_BINARY.
+ * @param data UTF-8 if it is text. NULL if `size` is 0. It is not needed after the call.
+ * @param size In bytes.
+ * @param prepared Where it goes, which the caller frees; NULL on failure.
+ * @param error Where the reason of a failure goes; NULL on success. May be NULL.
+ * @return As `wstrand_prepared_new`.
+ */
+WSTRAND_NODISCARD
+int wstrand_prepared_new_uncompressed(int kind,
+                                      const void *data,
+                                      size_t size,
+                                      wstrand_prepared **prepared,
+                                      wstrand_error **error);
+
+/**
  * Sends a prepared message. As `wstrand_connection_send_text`.
  *
  * A connection that compresses with what it sent before starts anew after a prepared message.
@@ -2393,6 +2419,18 @@ int wstrand_prepared_new(int kind,
 int wstrand_connection_send_prepared(wstrand_connection *connection,
                                      const wstrand_prepared *prepared,
                                      wstrand_error **error);
+
+/**
+ * Sends a prepared message with those that follow. As `wstrand_connection_queue`.
+ *
+ * Threads: any, also several at once.
+ *
+ * @param error Where the reason of a failure goes; NULL on success. May be NULL.
+ * @return As `wstrand_connection_send_text`.
+ */
+int wstrand_connection_queue_prepared(wstrand_connection *connection,
+                                      const wstrand_prepared *prepared,
+                                      wstrand_error **error);
 
 /**
  * Sends a prepared message if that needs no waiting: a broadcast never waits for one slow peer. Never
@@ -2500,7 +2538,7 @@ uint64_t wstrand_group_dropped(const wstrand_group *group);
  * Sends a text message to all members. Never blocks on one of them: see `wstrand_group`.
  *
  * Inside a callback, the message goes out to the connection whose callback it is as `wstrand_connection_send_text`
- * says.
+ * says. What must not be compressed goes by `wstrand_group_send_prepared`.
  *
  * Threads: any, also several at once.
  *
@@ -2571,6 +2609,37 @@ int wstrand_group_send_binary_except(wstrand_group *group,
                                      size_t size,
                                      size_t *queued,
                                      wstrand_error **error);
+
+/**
+ * Sends a prepared message to all members: one that goes to several groups, or that
+ * `wstrand_prepared_new_uncompressed` has made. As `wstrand_group_send_text`.
+ *
+ * Threads: any, also several at once.
+ *
+ * @param queued For how many members it was written or queued. May be NULL.
+ * @param error Where the reason of a failure goes; NULL on success. May be NULL.
+ * @return WSTRAND_OK, as `wstrand_group_send_text`; WSTRAND_INVALID_ARGUMENT for NULL.
+ */
+int wstrand_group_send_prepared(wstrand_group *group,
+                                const wstrand_prepared *prepared,
+                                size_t *queued,
+                                wstrand_error **error);
+
+/**
+ * Sends a prepared message to all members but one. As `wstrand_group_send_prepared`.
+ *
+ * Threads: any, also several at once.
+ *
+ * @param except It need not be a member.
+ * @param queued For how many members it was written or queued. May be NULL.
+ * @param error Where the reason of a failure goes; NULL on success. May be NULL.
+ * @return As `wstrand_group_send_prepared`.
+ */
+int wstrand_group_send_prepared_except(wstrand_group *group,
+                                       const wstrand_connection *except,
+                                       const wstrand_prepared *prepared,
+                                       size_t *queued,
+                                       wstrand_error **error);
 
 /**
  * Connects to a WebSocket server, and connects again when the connection is lost, until there is a reason to stop.
@@ -2645,6 +2714,9 @@ void wstrand_reconnecting_free(wstrand_reconnecting *reconnecting);
  * fails, whether the peer had received it or not, for nobody knows. Where that matters, the peer has to acknowledge.
  * What waits is sent in order, and before what is sent later on; `wstrand_down_lost_messages` counts what is known not
  * to have been.
+ *
+ * Where the connection compresses, so does this. What must not be compressed is sent in callbacks of a session, on that
+ * connection.
  *
  * Threads: any, also several at once.
  *

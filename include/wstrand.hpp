@@ -509,39 +509,47 @@ public:
         wstrand_options_set_pong_timeout_ms(get(), timeout.count());
         return *this;
     }
-    /** Compresses messages with peers that do so too (RFC 7692); what follows is kept while it is off. */
+    /** Compresses messages with peers that do so too (RFC 7692). Off by default; what follows is kept while it is off. */
     options &deflate(bool on) noexcept
     {
         wstrand_options_set_deflate(get(), on);
         return *this;
     }
-    /** 0, which only stores, to 9. */
+    /** How hard to compress: 0, which only stores, to 9; 1 by default. */
     options &deflate_level(int level) noexcept
     {
         wstrand_options_set_deflate_level(get(), level);
         return *this;
     }
+    /** Messages below this go as they are, but for those that are streamed; 64 by default. */
     options &deflate_threshold_bytes(std::size_t bytes) noexcept
     {
         wstrand_options_set_deflate_threshold_bytes(get(), bytes);
         return *this;
     }
+    /** Whether the server compresses each message on its own, which takes memory only meanwhile, and compresses less. A
+        client asks for it. Off by default: a server does it for clients that ask. */
     options &deflate_server_no_context_takeover(bool on) noexcept
     {
         wstrand_options_set_deflate_server_no_context_takeover(get(), on);
         return *this;
     }
+    /** Whether the client compresses each message on its own. A server demands it. Off by default: a client does it for
+        servers that demand it. */
     options &deflate_client_no_context_takeover(bool on) noexcept
     {
         wstrand_options_set_deflate_client_no_context_takeover(get(), on);
         return *this;
     }
-    /** 8 to 15. */
+    /** The server's window is 2 to the power of this many bytes at the most: 8 to 15, 15 by default. A client asks for
+        it. */
     options &deflate_server_max_window_bits(int bits) noexcept
     {
         wstrand_options_set_deflate_server_max_window_bits(get(), bits);
         return *this;
     }
+    /** The client's window is 2 to the power of this many bytes at the most: 8 to 15, 15 by default. A server demands it
+        of clients that can. */
     options &deflate_client_max_window_bits(int bits) noexcept
     {
         wstrand_options_set_deflate_client_max_window_bits(get(), bits);
@@ -917,6 +925,22 @@ public:
         handle_.reset(handle);
     }
 
+    /** One that goes as it is, even where messages are compressed: for one that mixes a secret with what an attacker may
+        choose. */
+    static prepared uncompressed(std::string_view text, error &failure) noexcept
+    {
+        return uncompressed(message_kind::text, byte_view(text.data(), text.size()), failure);
+    }
+    static prepared uncompressed(message_kind kind, byte_view bytes, error &failure) noexcept
+    {
+        wstrand_prepared *handle = nullptr;
+        detail::succeeds(failure, [&](wstrand_error **details) {
+            return wstrand_prepared_new_uncompressed(static_cast<int>(kind), bytes.data(), bytes.size(), &handle,
+                                                     details);
+        });
+        return prepared(handle);
+    }
+
 #if WSTRAND_EXCEPTIONS
     explicit prepared(std::string_view text)
     {
@@ -926,11 +950,21 @@ public:
     {
         detail::throwing([&](error &failure) { *this = prepared(kind, bytes, failure); });
     }
+    static prepared uncompressed(std::string_view text)
+    {
+        return detail::throwing([&](error &failure) { return uncompressed(text, failure); });
+    }
+    static prepared uncompressed(message_kind kind, byte_view bytes)
+    {
+        return detail::throwing([&](error &failure) { return uncompressed(kind, bytes, failure); });
+    }
 #endif
 
     const wstrand_prepared *get() const noexcept { return handle_.get(); }
 
 private:
+    explicit prepared(wstrand_prepared *handle) noexcept : handle_(handle) {}
+
     detail::owned<wstrand_prepared, wstrand_prepared_free> handle_;
 };
 
@@ -1052,7 +1086,7 @@ public:
     }
 
     /** Sends a message as it is, even where messages are compressed: for one that mixes a secret with what an
-        attacker may choose. As `send`. */
+        attacker may choose. As `send`. One that must not wait, or goes to a group, is `prepared::uncompressed`. */
     void send_uncompressed(message_kind kind, byte_view bytes, error &failure) noexcept
     {
         detail::succeeds(failure, [&](wstrand_error **details) {
@@ -1066,6 +1100,12 @@ public:
     {
         detail::succeeds(failure, [&](wstrand_error **details) {
             return wstrand_connection_queue(handle_, static_cast<int>(kind), bytes.data(), bytes.size(), details);
+        });
+    }
+    void queue(const prepared &message, error &failure) noexcept
+    {
+        detail::succeeds(failure, [&](wstrand_error **details) {
+            return wstrand_connection_queue_prepared(handle_, message.get(), details);
         });
     }
 
@@ -1177,6 +1217,10 @@ public:
     void queue(message_kind kind, byte_view bytes)
     {
         detail::throwing([&](error &failure) { queue(kind, bytes, failure); });
+    }
+    void queue(const prepared &message)
+    {
+        detail::throwing([&](error &failure) { queue(message, failure); });
     }
     void send(const prepared &message)
     {
@@ -1606,6 +1650,20 @@ public:
                                 : send_binary_except(except, copied, failure);
     }
 
+    /** Sends what is prepared: for several groups, or to go uncompressed. As `send`. */
+    std::size_t send(const prepared &message, error &failure) noexcept
+    {
+        return counted(failure, [&](std::size_t *queued, wstrand_error **details) {
+            return wstrand_group_send_prepared(get(), message.get(), queued, details);
+        });
+    }
+    std::size_t send_except(const connection_ref &except, const prepared &message, error &failure) noexcept
+    {
+        return counted(failure, [&](std::size_t *queued, wstrand_error **details) {
+            return wstrand_group_send_prepared_except(get(), except.get(), message.get(), queued, details);
+        });
+    }
+
 #if WSTRAND_EXCEPTIONS
     void set_overflow(overflow policy)
     {
@@ -1634,6 +1692,14 @@ public:
     std::size_t send_except(const connection_ref &except, const message &copied)
     {
         return detail::throwing([&](error &failure) { return send_except(except, copied, failure); });
+    }
+    std::size_t send(const prepared &message)
+    {
+        return detail::throwing([&](error &failure) { return send(message, failure); });
+    }
+    std::size_t send_except(const connection_ref &except, const prepared &message)
+    {
+        return detail::throwing([&](error &failure) { return send_except(except, message, failure); });
     }
 #endif
 

@@ -14,7 +14,8 @@ use raw::{
     BINARY, CLOSE, CONTINUATION, PING, PONG, Pair, RSV1, TEXT, client, echo_server, in_time, until,
 };
 use wstrand::{
-    Deflate, Error, Message, MessageKind, Phase, PreparedMessage, ProtocolError, ReadyState,
+    Deflate, Error, Group, Message, MessageKind, Phase, PreparedMessage, ProtocolError, ReadyState,
+    Sender,
 };
 
 fn default_options() -> wstrand::Options {
@@ -149,6 +150,47 @@ fn a_message_that_is_not_to_be_compressed_goes_as_it_is() {
                     assert_eq!(got.wire_bytes < len, is_compressed, "{}", got.wire_bytes);
                 }
                 sending.join().unwrap();
+            });
+        }
+    });
+}
+
+#[test]
+fn a_prepared_message_that_is_not_to_be_compressed_goes_as_it_is_by_every_call() {
+    type Way = fn(&Sender, &Group, &PreparedMessage);
+    let ways: [Way; 4] = [
+        |sender, _, message| sender.send_prepared(message).unwrap(),
+        |sender, _, message| sender.try_send_prepared(message).unwrap(),
+        |sender, _, message| {
+            sender.queue_prepared(message).unwrap();
+            sender.flush().unwrap();
+        },
+        |_, group, message| assert_eq!(group.send_prepared(message), 1),
+    ];
+    in_time(move || {
+        for len in [100, 40_000, 200_000] {
+            both_roles(&default_options(), |pair| {
+                let Pair { ws, mut raw, .. } = pair;
+                let text = Noise::new(1).text(len);
+                let group = Group::new();
+                assert!(group.join(&ws.sender()));
+                let secret = PreparedMessage::uncompressed(&text);
+                let other = PreparedMessage::new(&text);
+                let mut flate = Flate::new();
+                for send in ways {
+                    for (message, is_compressed) in
+                        [(&other, true), (&secret, false), (&secret.clone(), false)]
+                    {
+                        let got = thread::scope(|scope| {
+                            scope.spawn(|| send(&ws.sender(), &group, message));
+                            flate.receive(&mut raw)
+                        });
+                        assert_eq!(got.is_compressed, is_compressed);
+                        assert_eq!(got.opcode, TEXT);
+                        assert!(got.message == text.as_bytes());
+                        assert_eq!(got.wire_bytes < len, is_compressed, "{}", got.wire_bytes);
+                    }
+                }
             });
         }
     });

@@ -30,8 +30,8 @@ use raw::{
     listen, patient, pattern, serve, until,
 };
 use wstrand::{
-    Client, Deflate, Error, Group, Handler, Message, MessageKind, Options, Overflow, Sender,
-    WebSocket,
+    Client, Deflate, Error, Group, Handler, Message, MessageKind, Options, Overflow,
+    PreparedMessage, Sender, WebSocket,
 };
 
 /// A server's connections, each with its raw client.
@@ -72,6 +72,9 @@ fn all_members_get_each_message_and_the_one_that_is_excepted_does_not() {
         assert_eq!(group.len(), 3);
         assert_eq!(group.send_text("all"), 3);
         assert_eq!(group.send_except(&two.sender(), "all but two"), 2);
+        let prepared = PreparedMessage::new(b"prepared");
+        assert_eq!(group.send_prepared(&prepared), 3);
+        assert_eq!(group.send_prepared_except(&two.sender(), &prepared), 2);
         assert_eq!(group.send_binary(&[1, 2]), 3);
         assert!(group.leave(&three.sender()));
         assert_eq!(group.send_except(&three.sender(), "one and two"), 2);
@@ -87,7 +90,9 @@ fn all_members_get_each_message_and_the_one_that_is_excepted_does_not() {
             raw.frame().is(TEXT, "all");
             if !is_excepted {
                 raw.frame().is(TEXT, "all but two");
+                raw.frame().is(BINARY, "prepared");
             }
+            raw.frame().is(BINARY, "prepared");
             raw.frame().is(BINARY, [1, 2]);
             if !is_gone {
                 raw.frame().is(TEXT, "one and two");

@@ -203,6 +203,28 @@ mod the_guide {
     }
 
     #[test]
+    fn prices_go_compressed_and_what_has_the_key_in_it_does_not() {
+        let mut options = wstrand::Options::new();
+        options.deflate(Some(wstrand::Deflate::new()));
+        for program in written("compression") {
+            let server = serve(&program);
+            let mut client = Client::new();
+            let mut ws = client.options(&options).connect(&server.url).unwrap();
+            let prices = text(&mut ws);
+            assert_eq!(prices.lines().count(), 100, "{}", program.name);
+            let before = ws.stats().traffic.wire_bytes_received as usize;
+            assert!(before < prices.len() / 2, "{before} bytes");
+            let question = "what? ".repeat(100);
+            ws.send_text(&question).expect("it is open");
+            let answer = text(&mut ws);
+            assert!(answer.ends_with(&question) && answer.starts_with("key "));
+            let taken = ws.stats().traffic.wire_bytes_received as usize - before;
+            assert!(taken > answer.len(), "{}: {taken} bytes", program.name);
+            server.kill();
+        }
+    }
+
+    #[test]
     fn a_client_connects_again_until_the_server_says_1000() {
         for program in written("reconnect") {
             let connections = AtomicUsize::new(0);

@@ -9,6 +9,7 @@ use crate::{
     connection::{live, wstrand_connection},
     error::wstrand_error,
     guard::{self, Failure},
+    prepared::wstrand_prepared,
 };
 
 /// A member of a group that does not keep up is closed with code 1013, "too slow", and leaves.
@@ -175,7 +176,7 @@ pub unsafe extern "C" fn wstrand_group_dropped(group: *const wstrand_group) -> u
 /// Sends a text message to all members. Never blocks on one of them: see `wstrand_group`.
 ///
 /// Inside a callback, the message goes out to the connection whose callback it is as `wstrand_connection_send_text`
-/// says.
+/// says. What must not be compressed goes by `wstrand_group_send_prepared`.
 ///
 /// Threads: any, also several at once.
 ///
@@ -294,6 +295,64 @@ pub unsafe extern "C" fn wstrand_group_send_binary_except(
         // SAFETY: NULL or `size` bytes, by the header's contract.
         let bytes = unsafe { arguments::bytes(data, size, "data") }?;
         let count = group.send_except(except.sender(), Message::Binary(bytes));
+        // SAFETY: NULL or writable, by the header's contract.
+        unsafe { tell(queued, count) };
+        Ok(())
+    };
+    // SAFETY: NULL or writable, by the header's contract.
+    unsafe { guard::code_and_error(error, body) }
+}
+
+/// Sends a prepared message to all members: one that goes to several groups, or that
+/// `wstrand_prepared_new_uncompressed` has made. As `wstrand_group_send_text`.
+///
+/// Threads: any, also several at once.
+///
+/// @param queued For how many members it was written or queued. May be NULL.
+/// @param error Where the reason of a failure goes; NULL on success. May be NULL.
+/// @return WSTRAND_OK, as `wstrand_group_send_text`; WSTRAND_INVALID_ARGUMENT for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn wstrand_group_send_prepared(
+    group: *mut wstrand_group,
+    prepared: *const wstrand_prepared,
+    queued: *mut usize,
+    error: *mut *mut wstrand_error,
+) -> c_int {
+    let body = || {
+        // SAFETY: NULL or a handle, by the header's contract.
+        let group = unsafe { arguments::handle(group, "group") }?;
+        // SAFETY: NULL or a handle, by the header's contract.
+        let prepared = unsafe { arguments::handle(prepared, "prepared") }?;
+        // SAFETY: NULL or writable, by the header's contract.
+        unsafe { tell(queued, group.group.send_prepared(&prepared.message)) };
+        Ok(())
+    };
+    // SAFETY: NULL or writable, by the header's contract.
+    unsafe { guard::code_and_error(error, body) }
+}
+
+/// Sends a prepared message to all members but one. As `wstrand_group_send_prepared`.
+///
+/// Threads: any, also several at once.
+///
+/// @param except It need not be a member.
+/// @param queued For how many members it was written or queued. May be NULL.
+/// @param error Where the reason of a failure goes; NULL on success. May be NULL.
+/// @return As `wstrand_group_send_prepared`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn wstrand_group_send_prepared_except(
+    group: *mut wstrand_group,
+    except: *const wstrand_connection,
+    prepared: *const wstrand_prepared,
+    queued: *mut usize,
+    error: *mut *mut wstrand_error,
+) -> c_int {
+    let body = || {
+        // SAFETY: NULL or handles, by the header's contract.
+        let (group, except) = unsafe { both(group, except) }?;
+        // SAFETY: NULL or a handle, by the header's contract.
+        let prepared = unsafe { arguments::handle(prepared, "prepared") }?;
+        let count = group.send_prepared_except(except.sender(), &prepared.message);
         // SAFETY: NULL or writable, by the header's contract.
         unsafe { tell(queued, count) };
         Ok(())

@@ -18,7 +18,8 @@ use crate::{
 /// compressed on. `wstrand_options_set_max_message_bytes` counts what comes out.
 ///
 /// A message that mixes a secret with something that an attacker may choose should go by
-/// `wstrand_connection_send_uncompressed`: how well it compresses tells about the secret (CRIME, BREACH).
+/// `wstrand_connection_send_uncompressed`, or be prepared by `wstrand_prepared_new_uncompressed`: how well it compresses
+/// tells about the secret (CRIME, BREACH).
 ///
 /// Threads: one at a time.
 ///

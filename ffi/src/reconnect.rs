@@ -185,6 +185,9 @@ pub unsafe extern "C" fn wstrand_reconnecting_free(reconnecting: *mut wstrand_re
 /// What waits is sent in order, and before what is sent later on; `wstrand_down_lost_messages` counts what is known not
 /// to have been.
 ///
+/// Where the connection compresses, so does this. What must not be compressed is sent in callbacks of a session, on that
+/// connection.
+///
 /// Threads: any, also several at once.
 ///
 /// @param kind WSTRAND_TEXT or WSTRAND_BINARY.

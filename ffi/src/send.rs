@@ -98,7 +98,8 @@ pub unsafe extern "C" fn wstrand_connection_send_binary(
 /// Sends a message as it is, even where messages are compressed. As `wstrand_connection_send_text`.
 ///
 /// For a message that mixes a secret with something that an attacker may choose: how well that compresses
-/// tells about the secret (CRIME, BREACH).
+/// tells about the secret (CRIME, BREACH). One that must not wait, that goes with others, or to a group, is made by
+/// `wstrand_prepared_new_uncompressed`.
 ///
 /// Threads: any, also several at once.
 ///
@@ -130,7 +131,8 @@ pub unsafe extern "C" fn wstrand_connection_send_uncompressed(
 /// or something is sent otherwise. A burst of short messages takes one system call instead of one each.
 ///
 /// The end of a burst needs a flush; without it the messages may lie until something is received. Blocks as
-/// `wstrand_connection_send_text` where it writes.
+/// `wstrand_connection_send_text` where it writes. What must not be compressed goes by
+/// `wstrand_connection_queue_prepared`.
 ///
 /// Threads: any, also several at once.
 ///
@@ -159,7 +161,7 @@ pub unsafe extern "C" fn wstrand_connection_queue(
 }
 
 /// Sends a text message if that needs no waiting. Never blocks: what the network does not take at once is
-/// copied and sent in the background.
+/// copied and sent in the background. What must not be compressed goes by `wstrand_connection_try_send_prepared`.
 ///
 /// Threads: any, also several at once.
 ///

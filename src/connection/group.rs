@@ -208,19 +208,29 @@ impl Group {
     /// written or queued.
     ///
     /// Never blocks on a member: see [`Group`]. Inside a callback, the connection whose callback it is gathers the
-    /// message as [`Sender::send_text`] says.
+    /// message as [`Sender::send_text`] says. What must not be compressed goes by [`Self::send_prepared`].
     pub fn send<'a>(&self, message: impl Into<Message<'a>>) -> usize {
-        self.send_message(None, message.into())
+        self.send_prepared(&PreparedMessage::new(message))
     }
 
     /// Sends a message to all members but one, which need not be a member. As [`Self::send`].
     pub fn send_except<'a>(&self, except: &Sender, message: impl Into<Message<'a>>) -> usize {
-        self.send_message(Some(except), message.into())
+        self.send_prepared_except(except, &PreparedMessage::new(message))
     }
 
-    fn send_message(&self, except: Option<&Sender>, message: Message<'_>) -> usize {
-        let len = message.as_bytes().len();
-        let message = PreparedMessage::new(message);
+    /// Sends a message that the program has prepared: for several groups, or
+    /// [to go uncompressed](PreparedMessage::uncompressed). As [`Self::send`].
+    pub fn send_prepared(&self, message: &PreparedMessage) -> usize {
+        self.send_to_all_but(None, message)
+    }
+
+    /// Sends a prepared message to all members but one, which need not be a member. As [`Self::send`].
+    pub fn send_prepared_except(&self, except: &Sender, message: &PreparedMessage) -> usize {
+        self.send_to_all_but(Some(except), message)
+    }
+
+    fn send_to_all_but(&self, except: Option<&Sender>, message: &PreparedMessage) -> usize {
+        let len = message.as_message().as_bytes().len();
         let except = except.map(|sender| key(sender.shared()));
         let mut list = self.members.lock();
         if list.unwritten_bytes.saturating_add(len) > list.most_unwritten {

@@ -23,7 +23,8 @@ use crate::{
 /// A connection that takes its context over from one message to the next starts anew after a prepared one
 /// that is compressed, because the context of the others was not in it.
 ///
-/// A [`Group`](crate::Group) prepares its messages by itself.
+/// A [`Group`](crate::Group) prepares its messages by itself; one that goes to several groups is better prepared once,
+/// for [`Group::send_prepared`](crate::Group::send_prepared).
 ///
 /// ```
 /// use wstrand::{Message, PreparedMessage, Sender};
@@ -43,6 +44,7 @@ pub struct PreparedMessage {
 
 struct Inner {
     message: OwnedMessage,
+    may_compress: bool,
     /// The frame for each way of compressing that was asked for.
     frames: Mutex<Vec<Prepared>>,
 }
@@ -73,9 +75,32 @@ impl Framing {
 impl PreparedMessage {
     /// Copies the message. It is framed, and compressed, as it is first sent.
     pub fn new<'a>(message: impl Into<Message<'a>>) -> Self {
+        Self::copy(message.into(), true)
+    }
+
+    /// Copies a message that goes as it is, even where messages are compressed, by whatever call it is sent.
+    ///
+    /// It is for what [`Sender::send_uncompressed`](crate::Sender::send_uncompressed) is for, a secret beside something
+    /// that an attacker may choose, where the call must not wait, or the message goes with others or to a group.
+    ///
+    /// ```
+    /// use wstrand::{Group, PreparedMessage, Sender};
+    ///
+    /// fn tell_the_token(sender: &Sender, others: &Group, token: &str) -> wstrand::Result<()> {
+    ///     let token = PreparedMessage::uncompressed(token);
+    ///     others.send_prepared(&token);
+    ///     sender.try_send_prepared(&token)
+    /// }
+    /// ```
+    pub fn uncompressed<'a>(message: impl Into<Message<'a>>) -> Self {
+        Self::copy(message.into(), false)
+    }
+
+    fn copy(message: Message<'_>, may_compress: bool) -> Self {
         Self {
             inner: Arc::new(Inner {
-                message: message.into().into_owned(),
+                message: message.into_owned(),
+                may_compress,
                 frames: Mutex::default(),
             }),
         }
@@ -104,16 +129,17 @@ impl PreparedMessage {
     ) -> Result<T> {
         let message = self.as_message();
         let payload = message.as_bytes();
+        let may_compress = self.inner.may_compress;
         let compression = match framing {
             Framing::Apart => {
                 return send(Outgoing::Message {
                     opcode: message.kind().opcode(),
                     payload,
-                    may_compress: true,
+                    may_compress,
                 });
             }
             Framing::Shared(compression) => compression
-                .filter(|compression| payload.len() >= compression.threshold_bytes)
+                .filter(|compression| may_compress && payload.len() >= compression.threshold_bytes)
                 .map(|compression| Compression {
                     takes_over: false,
                     threshold_bytes: 0,
@@ -163,11 +189,5 @@ impl fmt::Debug for PreparedMessage {
         f.debug_tuple("PreparedMessage")
             .field(&self.as_message())
             .finish()
-    }
-}
-
-impl<'a> From<&'a PreparedMessage> for Message<'a> {
-    fn from(message: &'a PreparedMessage) -> Self {
-        message.as_message()
     }
 }

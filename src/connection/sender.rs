@@ -85,7 +85,8 @@ impl Sender {
     /// Sends a message as it is, even where messages are compressed. As [`Self::send`].
     ///
     /// For a message that mixes a secret with something that an attacker may choose: how well that compresses
-    /// tells about the secret (CRIME, BREACH).
+    /// tells about the secret (CRIME, BREACH). One that must not wait, that goes with others, or to a group, is
+    /// [prepared](PreparedMessage::uncompressed) to go as it is.
     ///
     /// # Errors
     ///
@@ -98,7 +99,7 @@ impl Sender {
     /// something is sent otherwise. A burst of short messages takes one system call instead of one each.
     ///
     /// The end of a burst needs a `flush`; without it the messages may lie until the receiver reads again. Blocks
-    /// as [`Self::send_text`] where it writes.
+    /// as [`Self::send_text`] where it writes. What must not be compressed goes by [`Self::queue_prepared`].
     ///
     /// ```no_run
     /// # let ws = wstrand::connect("ws://127.0.0.1:9001/")?;
@@ -114,6 +115,15 @@ impl Sender {
     /// As [`Self::send_text`].
     pub fn queue<'a>(&self, message: impl Into<Message<'a>>) -> Result<()> {
         self.send_message(message.into(), true, Patience::Gather)
+    }
+
+    /// Sends a prepared message with those that follow. As [`Self::queue`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::send_text`].
+    pub fn queue_prepared(&self, message: &PreparedMessage) -> Result<()> {
+        message.send(&self.shared, Patience::Gather)
     }
 
     /// Sends a message that is prepared for many connections. As [`Self::send`].
@@ -136,7 +146,7 @@ impl Sender {
     }
 
     /// Sends a message if that needs no waiting. Never blocks; what the socket does not take at once is
-    /// copied and sent in the background.
+    /// copied and sent in the background. What must not be compressed goes by [`Self::try_send_prepared`].
     ///
     /// # Errors
     ///

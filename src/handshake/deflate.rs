@@ -16,7 +16,8 @@ use crate::error::{HandshakeError, HeaderProblem, Misuse};
 ///
 /// Where a message mixes a secret with what an attacker chooses, its length after compression tells about
 /// the secret (CRIME, BREACH): send such messages by
-/// [`Sender::send_uncompressed`](crate::Sender::send_uncompressed).
+/// [`Sender::send_uncompressed`](crate::Sender::send_uncompressed), or
+/// [prepared to go uncompressed](crate::PreparedMessage::uncompressed).
 ///
 /// ```
 /// let mut deflate = wstrand::Deflate::new();

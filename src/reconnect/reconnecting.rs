@@ -36,6 +36,9 @@ impl Reconnecting {
     /// acknowledge. What is queued is sent in order, and before what is sent over the connection later on;
     /// [`Down::lost_messages`] counts what is known not to have been.
     ///
+    /// Where the connection compresses, so does this. What must not be compressed is sent on a session: by
+    /// [`Self::sender`], or in callbacks.
+    ///
     /// # Errors
     ///
     /// [`Error::Full`] if there is no connection and no room: nothing is sent. [`Error::Closed`] once [`Self::close`]

@@ -227,6 +227,12 @@ static void compression(const char *url)
     CHECK(prepared == NULL);
     CHECK_INVALID(wstrand_prepared_new(WSTRAND_BINARY, NULL, 1, &prepared, NULL));
     CHECK_INVALID(wstrand_prepared_new(WSTRAND_BINARY, "a", SIZE_MAX, &prepared, NULL));
+    CHECK_INVALID(wstrand_prepared_new_uncompressed(WSTRAND_TEXT, "a", 1, NULL, NULL));
+    CHECK_REFUSED(wstrand_prepared_new_uncompressed(WSTRAND_TEXT, bad, 3, &prepared, &error),
+                  WSTRAND_INVALID_ARGUMENT);
+    CHECK(prepared == NULL);
+    CHECK_INVALID(wstrand_prepared_new_uncompressed(WSTRAND_BINARY, NULL, 1, &prepared, NULL));
+    CHECK_INVALID(wstrand_prepared_new_uncompressed(WSTRAND_BINARY, "a", SIZE_MAX, &prepared, NULL));
     for (value = -1; value <= 300; value++) {
         const bool is_kind = value == WSTRAND_TEXT || value == WSTRAND_BINARY;
         const int wanted = is_kind ? WSTRAND_OK : WSTRAND_INVALID_ARGUMENT;
@@ -237,13 +243,21 @@ static void compression(const char *url)
         if (is_kind)
             CHECK_OK(wstrand_connection_try_send_prepared(connection, prepared, NULL));
         wstrand_prepared_free(prepared);
+        CHECK_INT(wstrand_prepared_new_uncompressed(value, NULL, 0, &prepared, NULL), wanted);
+        CHECK((prepared != NULL) == is_kind);
+        if (is_kind)
+            CHECK_OK(wstrand_connection_queue_prepared(connection, prepared, NULL));
+        wstrand_prepared_free(prepared);
     }
     CHECK_INVALID(wstrand_connection_send_uncompressed(connection, WSTRAND_TEXT, bad, 3, NULL));
     CHECK_INVALID(wstrand_connection_send_uncompressed(connection, WSTRAND_BINARY, NULL, 1, NULL));
     CHECK_REFUSED(wstrand_connection_send_prepared(connection, NULL, &error), WSTRAND_INVALID_ARGUMENT);
     CHECK_INVALID(wstrand_connection_try_send_prepared(connection, NULL, NULL));
+    CHECK_REFUSED(wstrand_connection_queue_prepared(connection, NULL, &error), WSTRAND_INVALID_ARGUMENT);
     REQUIRE(wstrand_prepared_new(WSTRAND_TEXT, NULL, 0, &prepared, NULL) == WSTRAND_OK);
     CHECK_INVALID(wstrand_connection_send_prepared(NULL, prepared, NULL));
+    CHECK_INVALID(wstrand_connection_try_send_prepared(NULL, prepared, NULL));
+    CHECK_INVALID(wstrand_connection_queue_prepared(NULL, prepared, NULL));
     CHECK_OK(wstrand_connection_send_prepared(connection, prepared, NULL));
     wstrand_prepared_free(prepared);
     CHECK_TEXT(wstrand_connection_extensions(connection), "");
@@ -254,9 +268,11 @@ static void groups(const char *url)
 {
     wstrand_connection *connection = open_connection(url, NULL, NULL);
     wstrand_group *group = wstrand_group_new();
+    wstrand_prepared *prepared;
     size_t queued = 99;
     int value;
 
+    REQUIRE(wstrand_prepared_new(WSTRAND_TEXT, "a", 1, &prepared, NULL) == WSTRAND_OK);
     for (value = -1; value <= 300; value++)
         CHECK_INT(wstrand_group_set_overflow(group, value),
                   value == WSTRAND_OVERFLOW_CLOSE || value == WSTRAND_OVERFLOW_DROP ? WSTRAND_OK
@@ -280,11 +296,21 @@ static void groups(const char *url)
     CHECK_INVALID(wstrand_group_send_binary_except(group, NULL, "a", 1, &queued, NULL));
     CHECK_REFUSED(wstrand_group_send_binary_except(group, connection, NULL, 1, &queued, &error),
                   WSTRAND_INVALID_ARGUMENT);
+    CHECK_INVALID(wstrand_group_send_prepared(NULL, prepared, &queued, NULL));
+    CHECK_REFUSED(wstrand_group_send_prepared(group, NULL, &queued, &error), WSTRAND_INVALID_ARGUMENT);
+    CHECK_INVALID(wstrand_group_send_prepared_except(NULL, connection, prepared, &queued, NULL));
+    CHECK_INVALID(wstrand_group_send_prepared_except(group, NULL, prepared, &queued, NULL));
+    CHECK_REFUSED(wstrand_group_send_prepared_except(group, connection, NULL, &queued, &error),
+                  WSTRAND_INVALID_ARGUMENT);
     CHECK_INT(queued, 99);
     CHECK_OK(wstrand_group_send_text(group, NULL, 0, &queued, NULL));
     CHECK_INT(queued, 0);
     CHECK(wstrand_group_join(group, connection));
     CHECK_OK(wstrand_group_send_binary(group, NULL, 0, NULL, NULL));
+    CHECK_OK(wstrand_group_send_prepared(group, prepared, NULL, NULL));
+    CHECK_OK(wstrand_group_send_prepared_except(group, connection, prepared, &queued, NULL));
+    CHECK_INT(queued, 0);
+    wstrand_prepared_free(prepared);
     wstrand_group_free(group);
     wstrand_group_free(NULL);
     wstrand_connection_free(connection);

@@ -160,8 +160,49 @@ static void *pass_on(void *argument)
     return NULL;
 }
 
-/* How many bytes the message takes on the wire, one way or the other. */
-static long on_the_wire(int port, bool uncompressed)
+/* A way to send the text. */
+typedef void send_way(wstrand_connection *connection, const wstrand_prepared *prepared);
+
+static void as_text(wstrand_connection *connection, const wstrand_prepared *prepared)
+{
+    (void)prepared;
+    CHECK_OK(wstrand_connection_send_text(connection, text, SIZE, NULL));
+}
+
+static void as_it_is(wstrand_connection *connection, const wstrand_prepared *prepared)
+{
+    (void)prepared;
+    CHECK_OK(wstrand_connection_send_uncompressed(connection, WSTRAND_TEXT, text, SIZE, NULL));
+}
+
+static void as_prepared(wstrand_connection *connection, const wstrand_prepared *prepared)
+{
+    CHECK_OK(wstrand_connection_send_prepared(connection, prepared, NULL));
+}
+
+static void without_waiting(wstrand_connection *connection, const wstrand_prepared *prepared)
+{
+    CHECK_OK(wstrand_connection_try_send_prepared(connection, prepared, NULL));
+}
+
+static void queued(wstrand_connection *connection, const wstrand_prepared *prepared)
+{
+    CHECK_OK(wstrand_connection_queue_prepared(connection, prepared, NULL));
+    CHECK_OK(wstrand_connection_flush(connection, NULL));
+}
+
+static void to_a_group(wstrand_connection *connection, const wstrand_prepared *prepared)
+{
+    wstrand_group *group = wstrand_group_new();
+    size_t members = 0;
+    CHECK(wstrand_group_join(group, connection));
+    CHECK_OK(wstrand_group_send_prepared(group, prepared, &members, NULL));
+    CHECK_INT(members, 1);
+    wstrand_group_free(group);
+}
+
+/* How many bytes the message takes on the wire. */
+static long on_the_wire(int port, send_way *send_text, const wstrand_prepared *message)
 {
     struct sockaddr_in bound;
     socklen_t length = sizeof bound;
@@ -175,10 +216,7 @@ static long on_the_wire(int port, bool uncompressed)
     thread = start_thread(pass_on, &relay);
     connection = agree(url, compressing(), "permessage-deflate");
     before = atomic_load(&relay.bytes);
-    if (uncompressed)
-        CHECK_OK(wstrand_connection_send_uncompressed(connection, WSTRAND_TEXT, text, SIZE, NULL));
-    else
-        CHECK_OK(wstrand_connection_send_text(connection, text, SIZE, NULL));
+    send_text(connection, message);
     comes_back(connection, WSTRAND_TEXT, text, SIZE);
     after = atomic_load(&relay.bytes);
     wstrand_connection_free(connection);
@@ -189,9 +227,22 @@ static long on_the_wire(int port, bool uncompressed)
 
 static void is_compressed_unless_told_otherwise(int port)
 {
-    const long compressed = on_the_wire(port, false), plain = on_the_wire(port, true);
-    if (!CHECK(compressed > 0 && compressed < SIZE / 4) || !CHECK(plain > SIZE))
-        fprintf(stderr, "%ld bytes compressed, %ld not\n", compressed, plain);
+    static send_way *const ways[] = {as_prepared, without_waiting, queued, to_a_group};
+    wstrand_prepared *message, *secret;
+    long compressed = on_the_wire(port, as_text, NULL), plain = on_the_wire(port, as_it_is, NULL);
+    size_t i;
+    REQUIRE(wstrand_prepared_new(WSTRAND_TEXT, text, SIZE, &message, NULL) == WSTRAND_OK);
+    REQUIRE(wstrand_prepared_new_uncompressed(WSTRAND_TEXT, text, SIZE, &secret, NULL) == WSTRAND_OK);
+    for (i = 0;; i++) {
+        if (!CHECK(compressed > 0 && compressed < SIZE / 4) || !CHECK(plain > SIZE))
+            fprintf(stderr, "%zu: %ld bytes compressed, %ld not\n", i, compressed, plain);
+        if (i == sizeof ways / sizeof *ways)
+            break;
+        compressed = on_the_wire(port, ways[i], message);
+        plain = on_the_wire(port, ways[i], secret);
+    }
+    wstrand_prepared_free(message);
+    wstrand_prepared_free(secret);
 }
 
 static wstrand_connection *served[CLIENTS];
@@ -211,6 +262,37 @@ static void *send_often(void *prepared)
         for (client = 0; client < CLIENTS; client++)
             CHECK_OK(wstrand_connection_send_prepared(served[client], prepared, NULL));
     return NULL;
+}
+
+/* The same text once compressed where that was agreed on, and once not, to all by a group. */
+static void grouped(wstrand_connection *const clients[CLIENTS], const wstrand_prepared *compressible)
+{
+    wstrand_group *group = wstrand_group_new();
+    wstrand_prepared *secret;
+    size_t members = 0;
+    int i, round;
+
+    REQUIRE(wstrand_prepared_new_uncompressed(WSTRAND_TEXT, text, SIZE, &secret, NULL) == WSTRAND_OK);
+    for (i = 0; i < CLIENTS; i++)
+        CHECK(wstrand_group_join(group, served[i]));
+    for (round = 0; round < 2; round++) {
+        uint64_t before[CLIENTS];
+        for (i = 0; i < CLIENTS; i++)
+            before[i] = wstrand_connection_stat(served[i], WSTRAND_STAT_WIRE_BYTES_SENT);
+        CHECK_OK(wstrand_group_send_prepared(group, round == 0 ? compressible : secret, &members, NULL));
+        CHECK_INT(members, CLIENTS);
+        for (i = 0; i < CLIENTS; i++) {
+            const uint64_t sent = wstrand_connection_stat(served[i], WSTRAND_STAT_WIRE_BYTES_SENT) - before[i];
+            CHECK(round == 0 && i > 0 ? sent > 0 && sent < SIZE / 4 : sent > SIZE);
+            comes_back(clients[i], WSTRAND_TEXT, text, SIZE);
+        }
+    }
+    CHECK_OK(wstrand_group_send_prepared_except(group, served[0], secret, &members, NULL));
+    CHECK_INT(members, CLIENTS - 1);
+    for (i = 1; i < CLIENTS; i++)
+        comes_back(clients[i], WSTRAND_TEXT, text, SIZE);
+    wstrand_prepared_free(secret);
+    wstrand_group_free(group);
 }
 
 /* Two threads send one message to clients that agreed on different things. */
@@ -255,6 +337,7 @@ static void prepared_for_many(void)
         comes_back(clients[i], WSTRAND_TEXT, text, SIZE);
         comes_back(clients[i], WSTRAND_TEXT, text, SIZE);
     }
+    grouped(clients, prepared);
     /* A client, which masks, sends it like any other. */
     CHECK_OK(wstrand_connection_send_prepared(clients[1], prepared, NULL));
     wstrand_prepared_free(prepared);

@@ -473,6 +473,20 @@ static void compressing()
     CHECK(ws.receive(patience, failure)->text() == text);
     const wstrand::prepared none("\xff", failure);
     CHECK(failure.code() == WSTRAND_INVALID_ARGUMENT && none.get() == nullptr);
+    const wstrand::prepared secret = wstrand::prepared::uncompressed(text, failure);
+    CHECK(!failure);
+    std::uint64_t sent = ws.stat(WSTRAND_STAT_WIRE_BYTES_SENT);
+    ws.queue(secret, failure);
+    CHECK(ws.stat(WSTRAND_STAT_WIRE_BYTES_SENT) - sent > text.size());
+    ws.flush(failure);
+    CHECK(ws.receive(patience, failure)->text() == text);
+    wstrand::group group;
+    CHECK(group.join(ws) && group.send_except(ws, secret, failure) == 0 && group.send(secret, failure) == 1);
+    CHECK(ws.receive(patience, failure)->text() == text);
+    CHECK(group.send(none, failure) == 0 && failure.code() == WSTRAND_INVALID_ARGUMENT);
+    CHECK(group.send_except(ws, none, failure) == 0 && failure.code() == WSTRAND_INVALID_ARGUMENT);
+    CHECK(wstrand::prepared::uncompressed("\xff", failure).get() == nullptr && failure);
+    CHECK(wstrand::prepared::uncompressed(wstrand::message_kind::binary, text, failure).get() != nullptr && !failure);
 #if WSTRAND_EXCEPTIONS
     ws.send(wstrand::prepared(wstrand::message_kind::binary, text));
     CHECK(!ws.receive().value().is_text());
@@ -481,6 +495,13 @@ static void compressing()
     CHECK(ws.receive().value().size() == 1);
     ws.send_uncompressed(wstrand::message_kind::binary, text);
     CHECK(ws.receive().value().size() == text.size());
+    sent = ws.stat(WSTRAND_STAT_WIRE_BYTES_SENT);
+    ws.queue(wstrand::prepared::uncompressed(wstrand::message_kind::binary, text));
+    ws.flush();
+    CHECK(!ws.receive().value().is_text());
+    CHECK(group.send(wstrand::prepared::uncompressed(text)) == 1 && group.send_except(ws, secret) == 0);
+    CHECK(ws.receive().value().text() == text);
+    CHECK(ws.stat(WSTRAND_STAT_WIRE_BYTES_SENT) - sent > 2 * text.size());
     ws.send(wstrand::prepared(text));
 #endif
     CHECK(server.stop(patience, failure) == 0);

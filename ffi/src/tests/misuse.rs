@@ -160,6 +160,7 @@ const WITH_NULL: &[Call] = calls! {
     wstrand_connection_send_uncompressed(null_mut(), WSTRAND_TEXT, null(), 0, null_mut());
     wstrand_connection_queue(null_mut(), WSTRAND_TEXT, null(), 0, null_mut());
     wstrand_connection_send_prepared(null_mut(), null(), null_mut());
+    wstrand_connection_queue_prepared(null_mut(), null(), null_mut());
     wstrand_connection_try_send_prepared(null_mut(), null(), null_mut());
     wstrand_connection_try_send_text(null_mut(), null(), 0, null_mut());
     wstrand_connection_try_send_binary(null_mut(), null(), 0, null_mut());
@@ -194,6 +195,7 @@ const WITH_NULL: &[Call] = calls! {
     wstrand_writer_finish(null_mut(), null_mut());
     wstrand_writer_free(null_mut());
     wstrand_prepared_new(WSTRAND_TEXT, null(), 0, null_mut(), null_mut());
+    wstrand_prepared_new_uncompressed(WSTRAND_TEXT, null(), 0, null_mut(), null_mut());
     wstrand_prepared_free(null_mut());
     wstrand_group_free(null_mut());
     wstrand_group_set_overflow(null_mut(), WSTRAND_OVERFLOW_CLOSE);
@@ -206,6 +208,8 @@ const WITH_NULL: &[Call] = calls! {
     wstrand_group_send_binary(null_mut(), null(), 0, null_mut(), null_mut());
     wstrand_group_send_text_except(null_mut(), null(), null(), 0, null_mut(), null_mut());
     wstrand_group_send_binary_except(null_mut(), null(), null(), 0, null_mut(), null_mut());
+    wstrand_group_send_prepared(null_mut(), null(), null_mut(), null_mut());
+    wstrand_group_send_prepared_except(null_mut(), null(), null(), null_mut(), null_mut());
     wstrand_connection_session(null());
     wstrand_reconnect(null(), null(), null(), null_mut(), null_mut());
     wstrand_reconnecting_free(null_mut());
