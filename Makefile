@@ -23,11 +23,13 @@ test-slow:
 	tests/setup.sh slow
 	tests/run.sh slow
 
-# Our servers and clients beside others' and beside the least that is possible, into docs/performance: 25 minutes.
+# Our servers and clients beside others' and beside the least that is possible, into docs/performance: 25 minutes. Then what
+# compression costs in memory, for the README.
 bench:
 	tests/setup.sh bench
 	benches/build.sh
 	benches/run.py
+	cargo bench --locked --bench deflate_memory
 
 # Ours, the least that is possible and one other, into target/bench: two minutes.
 bench-quick:

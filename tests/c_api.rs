@@ -5,15 +5,17 @@
 #[path = "common/c_library.rs"]
 mod c_library;
 mod common;
+#[path = "common/deflate_peers.rs"]
+mod deflate_peers;
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
 
 use c_library::{
-    LONG, Language, build, libraries, output, pkg_config, plain, prefix, sanitized, scratch, staged,
+    LONG, Language, build, example, libraries, output, pkg_config, plain, prefix, sanitized,
+    scratch, staged,
 };
 use common::{Process, Server, node, program, python, root};
 
@@ -556,6 +558,21 @@ mod examples {
         server.stop();
     }
 
+    #[test]
+    fn with_deflate_the_echo_server_compresses() {
+        let mut server = staged(&example("echo_server"));
+        deflate_peers::a_server_compresses(server.args(["--deflate", "0"]));
+    }
+
+    #[test]
+    fn with_deflate_the_echo_client_compresses() {
+        deflate_peers::a_client_compresses(|| {
+            let mut client = staged(&example("echo_client"));
+            client.arg("--deflate");
+            client
+        });
+    }
+
     fn their_client(peer: Peer, scenarios: &[&str]) {
         let mut command = staged(&example("echo_server"));
         let server = Server::start(command.args(OFFER).arg("0"));
@@ -606,26 +623,6 @@ mod examples {
             command.arg(root().join(script));
             command
         }
-    }
-
-    /// The built C example `name`.
-    fn example(name: &str) -> PathBuf {
-        static BUILT: OnceLock<PathBuf> = OnceLock::new();
-        let directory = BUILT.get_or_init(|| {
-            let directory = scratch("examples");
-            for name in ["echo_client", "echo_server", "poll_loop"] {
-                let source = root().join("examples/c").join(name).with_extension("c");
-                let mut command = Language::C.compiler("c11");
-                command
-                    .arg(source)
-                    .arg("-o")
-                    .arg(directory.join(name))
-                    .args(libraries());
-                Process::start(&mut command).succeed();
-            }
-            directory
-        });
-        directory.join(name)
     }
 
     const OFFER: &[&str] = &["--subprotocol", "other", "--subprotocol", "demo"];

@@ -1,6 +1,8 @@
 //! What a message costs where noise cannot blur it: allocations, memory and system calls.
 
 mod common;
+#[path = "common/deflated.rs"]
+mod deflated;
 #[path = "common/raw.rs"]
 mod raw;
 #[path = "common/scratch.rs"]
@@ -18,7 +20,8 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use raw::{BINARY, Raw, alone, in_time};
+use deflated::Flate;
+use raw::{BINARY, PING, PONG, RSV1, Raw, alone, in_time};
 use scratch::Scratch;
 use wstrand::{
     Deflate, Group, Handler, Message, Options, Overflow, Sender, Server, ServerHandle, WebSocket,
@@ -218,38 +221,84 @@ fn a_client_in_callbacks_allocates_nothing() {
 /// What an idle connection of a server may hold on the heap: its buffer is 1 KiB of this.
 const IDLE_BYTES: i64 = 5 * 1024;
 
+/// What each of many connections of a server holds on the heap when it was opened, and had an exchange.
+fn held_by_each(deflate: Option<Deflate>, exchange: fn(&mut Raw)) -> i64 {
+    const CONNECTIONS: i64 = 100;
+    // The clients are this thread's.
+    let held_by_server = || HELD_BY_ALL.load(Ordering::SeqCst) - HELD.get();
+    let mut options = raw::patient();
+    options.deflate(deflate);
+    let server = raw::echo_server(|server| {
+        server.options(&options);
+    });
+    let connect = || {
+        let mut client = match deflate {
+            Some(_) => deflated::open(server.addr(), ""),
+            None => Raw::open(server.addr()),
+        };
+        exchange(&mut client);
+        client
+    };
+    // What there is only once is not a connection's.
+    drop(connect());
+    let before = held_by_server();
+    let clients: Vec<_> = (0..CONNECTIONS).map(|_| connect()).collect();
+    let each = (held_by_server() - before) / CONNECTIONS;
+    drop(clients);
+    assert!(each > 1024, "the measure itself: {each}");
+    each
+}
+
+fn a_short_message(client: &mut Raw) {
+    client.send(BINARY, [7; 20]);
+    client.frame().is(BINARY, [7; 20]);
+}
+
 #[test]
 fn an_idle_connection_of_a_server_holds_little_on_the_heap() {
-    alone(
-        "an_idle_connection_of_a_server_holds_little_on_the_heap",
-        || {
-            const CONNECTIONS: i64 = 100;
-            // The clients are this thread's.
-            let held_by_server = || HELD_BY_ALL.load(Ordering::SeqCst) - HELD.get();
-            let echoes = |client: &mut Raw| {
-                client.send(BINARY, [7; 20]);
-                client.frame().is(BINARY, [7; 20]);
-            };
-            let server = Echo::start(echo_in_callbacks);
-            // What there is only once is not a connection's.
-            echoes(&mut Raw::open(server.addr));
-            let before = held_by_server();
-            let clients: Vec<_> = (0..CONNECTIONS)
-                .map(|_| {
-                    let mut client = Raw::open(server.addr);
-                    echoes(&mut client);
-                    client
-                })
-                .collect();
-            let each = (held_by_server() - before) / CONNECTIONS;
-            assert!(
-                (1024..=IDLE_BYTES).contains(&each),
-                "{each} bytes a connection"
-            );
-            drop(clients);
-            server.stop();
-        },
-    );
+    let name = "an_idle_connection_of_a_server_holds_little_on_the_heap";
+    alone(name, || {
+        let each = held_by_each(None, a_short_message);
+        assert!(each <= IDLE_BYTES, "{each} bytes a connection");
+    });
+}
+
+#[test]
+fn compression_that_was_agreed_on_and_not_used_takes_no_memory() {
+    let name = "compression_that_was_agreed_on_and_not_used_takes_no_memory";
+    alone(name, || {
+        let no_message: fn(&mut Raw) = |client| {
+            client.send(PING, "open?");
+            client.frame().is(PONG, "open?");
+        };
+        for exchange in [no_message, a_short_message] {
+            let each = held_by_each(Some(Deflate::new()), exchange);
+            assert!(each <= IDLE_BYTES, "{each} bytes a connection");
+        }
+    });
+}
+
+#[test]
+fn where_no_context_is_taken_over_an_idle_connection_holds_no_stream() {
+    let name = "where_no_context_is_taken_over_an_idle_connection_holds_no_stream";
+    alone(name, || {
+        let compressed: fn(&mut Raw) = |client| {
+            let mut flate = Flate::new();
+            let payload = flate.deflate(&[7; 1000]);
+            let frame = client.build(0x80 | RSV1 | BINARY, payload).bytes();
+            client.write(&frame);
+            let echo = flate.receive(client);
+            assert!(echo.is_compressed && echo.message == [7; 1000]);
+        };
+        let mut deflate = Deflate::new();
+        let kept = held_by_each(Some(deflate), compressed);
+        assert!(kept > 300 * 1024, "the measure itself: {kept}");
+        deflate
+            .server_no_context_takeover(true)
+            .client_no_context_takeover(true);
+        let each = held_by_each(Some(deflate), compressed);
+        assert!(each < 32 * 1024, "{each} bytes a connection");
+    });
 }
 
 /// The system calls that the example server makes during a conversation, and before and after it.
@@ -425,14 +474,7 @@ fn a_message_to_a_group_costs_the_same_few_allocations_however_many_are_in_it() 
         const MOST: u64 = 16;
         let mut deflating = raw::patient();
         deflating.deflate(Some(Deflate::new()));
-        let with_deflate: fn(SocketAddr) -> Raw = |addr| {
-            let mut raw = Raw::connect(addr);
-            let offer = "Sec-WebSocket-Extensions: permessage-deflate\r\n";
-            raw.write(&raw::request(addr, offer));
-            assert!(raw.head().contains("permessage-deflate"));
-            raw.deflates = true;
-            raw
-        };
+        let with_deflate: fn(SocketAddr) -> Raw = |addr| deflated::open(addr, "");
         let kinds = [
             (raw::patient(), Raw::open as fn(SocketAddr) -> Raw),
             (deflating, with_deflate),
@@ -470,14 +512,7 @@ fn a_message_to_a_group_is_compressed_once_and_by_no_member_s_own_compressor() {
         const MOST: i64 = 512 * 1024;
         let mut options = raw::patient();
         options.deflate(Some(Deflate::new()));
-        let mut room = Room::new(50, &options, |addr| {
-            let mut raw = Raw::connect(addr);
-            let offer = "Sec-WebSocket-Extensions: permessage-deflate\r\n";
-            raw.write(&raw::request(addr, offer));
-            assert!(raw.head().contains("permessage-deflate"));
-            raw.deflates = true;
-            raw
-        });
+        let mut room = Room::new(50, &options, |addr| deflated::open(addr, ""));
         let message = vec![7; 4096];
         let before = HELD.get();
         assert_eq!(room.group.send_binary(&message), 50);

@@ -5,6 +5,7 @@ mod deflated;
 #[path = "common/raw.rs"]
 mod raw;
 
+use std::cell::RefCell;
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
@@ -113,6 +114,56 @@ fn a_damaged_compressed_message_ends_in_a_message_or_in_1007() {
             }
         }
         assert!(echoes > 50 && refusals > 50, "{echoes} {refusals}");
+    });
+}
+
+/// What each message, sent on a new connection, comes to in frames' payloads, and whether it is compressed; in both roles.
+fn sizes(deflate: &Deflate, lengths: &[usize]) -> Vec<(usize, bool)> {
+    let lines =
+        (1..600u64).map(|n| format!("{{\"bid\":{},\"at\":{}}},\n", n * n * n, n * 7919 % 1009));
+    let text: String = lines.collect();
+    let sizes = RefCell::new(Vec::new());
+    both_roles(&options(*deflate), |pair| {
+        let Pair { ws, mut raw, .. } = pair;
+        let mut flate = Flate::new();
+        for len in lengths {
+            ws.send_text(&text[..*len]).unwrap();
+            let got = flate.receive(&mut raw);
+            assert!(got.message == text.as_bytes()[..*len]);
+            sizes.borrow_mut().push((got.wire_bytes, got.is_compressed));
+        }
+    });
+    sizes.into_inner()
+}
+
+#[test]
+fn messages_are_compressed_from_the_threshold_on_which_is_64_bytes() {
+    in_time(|| {
+        for (deflate, threshold) in [
+            (Deflate::new(), 64),
+            (*Deflate::new().threshold_bytes(1000), 1000),
+            (*Deflate::new().threshold_bytes(1), 1),
+        ] {
+            let sizes = sizes(&deflate, &[threshold - 1, threshold, threshold + 1]);
+            let compressed: Vec<bool> = sizes.iter().map(|size| size.1).collect();
+            assert_eq!(compressed, [false, true, true].repeat(2), "{threshold}");
+        }
+    });
+}
+
+#[test]
+fn a_higher_level_makes_less_of_a_message_and_the_default_is_level_1() {
+    in_time(|| {
+        const LEN: usize = 8000;
+        let at = |level| sizes(Deflate::new().level(level), &[LEN]);
+        let [stored, fast, usual, best] = [0, 1, 6, 9].map(at);
+        assert_eq!(sizes(&Deflate::new(), &[LEN]), fast);
+        for role in 0..2 {
+            assert!(stored[role].0 >= LEN && stored[role].1, "{stored:?}");
+            assert!(fast[role].0 < LEN / 2, "{fast:?}");
+            let least = usual[role].0.max(best[role].0);
+            assert!(least < fast[role].0, "{best:?} {usual:?} {fast:?}");
+        }
     });
 }
 

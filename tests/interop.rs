@@ -4,6 +4,8 @@
 //! with status 0 only if everything matched. Here the two are brought together, and our side's account is checked.
 
 mod common;
+#[path = "common/deflate_peers.rs"]
+mod deflate_peers;
 
 use std::process::Command;
 
@@ -67,6 +69,21 @@ fn their_server_with(
         told.map(|line| line.trim_end().to_owned())
     );
     server.succeed();
+}
+
+#[test]
+fn with_deflate_the_echo_server_compresses() {
+    let mut server = Command::new(example("echo_server"));
+    deflate_peers::a_server_compresses(server.args(["--deflate", "0"]));
+}
+
+#[test]
+fn with_deflate_the_echo_client_compresses() {
+    deflate_peers::a_client_compresses(|| {
+        let mut client = Command::new(example("echo_client"));
+        client.arg("--deflate");
+        client
+    });
 }
 
 fn a_server_that_stops_says_1001(peer: Peer) {

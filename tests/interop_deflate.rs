@@ -9,38 +9,17 @@
 //! only for what it receives.
 
 mod common;
+#[path = "common/deflate_peers.rs"]
+mod deflate_peers;
 #[path = "common/raw.rs"]
 mod raw;
 
-use std::io::{self, Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
-use std::process::Command;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc;
-use std::thread;
 
-use common::{Process, Server, node, python, root};
-use raw::{in_time, listen, patient, serve};
+use common::{Process, Server};
+use deflate_peers::{DeflatePeer as Peer, Passed, relay, told_of};
+use raw::{in_time, patient, serve};
 use wstrand::{Client, Deflate, Message, Options, Sender, WebSocket};
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Peer {
-    Websockets,
-    Ws,
-}
-
-impl Peer {
-    fn command(self) -> Command {
-        let (interpreter, script) = match self {
-            Self::Websockets => (python(), "tests/peers/deflate_peer.py"),
-            Self::Ws => (node(), "tests/peers/deflate_peer.js"),
-        };
-        let mut command = Command::new(interpreter);
-        command.arg(root().join(script));
-        command
-    }
-}
 
 /// What one end asks for, what the other does, and what must come of it.
 struct Case {
@@ -50,57 +29,6 @@ struct Case {
     agreed: &'static str,
     /// As the peer says it; each of the parts is in it.
     as_told: &'static [&'static str],
-}
-
-/// Bytes that have passed, from the client and to it.
-#[derive(Default)]
-struct Passed {
-    up: AtomicU64,
-    down: AtomicU64,
-}
-
-fn pass(mut from: TcpStream, mut to: TcpStream, count: impl Fn(u64)) {
-    let mut buffer = vec![0; 64 << 10];
-    loop {
-        match from.read(&mut buffer) {
-            Ok(len @ 1..) if to.write_all(&buffer[..len]).is_ok() => count(len as u64),
-            _ => break,
-        }
-    }
-    // The other end may be gone already.
-    let _: io::Result<()> = to.shutdown(Shutdown::Write);
-}
-
-/// Lets one client through to `url`. Returns the URL for the client.
-fn relay(url: &str, passed: &Arc<Passed>) -> String {
-    let (listener, front): (TcpListener, String) = listen();
-    let addr = url
-        .trim_start_matches("ws://")
-        .trim_end_matches('/')
-        .to_owned();
-    let passed = passed.clone();
-    thread::spawn(move || {
-        let (client, _) = listener.accept().expect("a client comes");
-        let server = TcpStream::connect(addr).expect("the server listens");
-        // Small pieces would wait for each other's acknowledgements.
-        for end in [&client, &server] {
-            end.set_nodelay(true).expect("an open socket");
-        }
-        let ends = (
-            client.try_clone().expect("a descriptor"),
-            server.try_clone().expect("a descriptor"),
-        );
-        let counts = passed.clone();
-        thread::spawn(move || {
-            pass(ends.1, ends.0, |len| {
-                counts.down.fetch_add(len, Relaxed);
-            });
-        });
-        pass(client, server, |len| {
-            passed.up.fetch_add(len, Relaxed);
-        });
-    });
-    front
 }
 
 /// Sends back every message: whole, in fragments, or as it is.
@@ -134,25 +62,11 @@ fn options(ours: Option<Deflate>) -> Options {
 /// Demands that both ends have agreed as they should, and that the bytes tell the same.
 fn judge(case: &Case, extensions: &str, told: &[String], passed: &Passed) {
     assert_eq!(extensions, case.agreed);
-    let line = |prefix: &str| {
-        let found = told.iter().find_map(|line| line.strip_prefix(prefix));
-        found.unwrap_or_else(|| panic!("no line {prefix:?}: {told:?}"))
-    };
-    let view = line("agreed ");
+    let view = told_of(told, "agreed ");
     for part in case.as_told {
         assert!(view.contains(part), "{part:?} is not in {view}");
     }
-    let total: u64 = line("bytes ").parse().expect("a number");
-    for (way, count) in [("up", &passed.up), ("down", &passed.down)] {
-        let count = count.load(Relaxed);
-        // 5 MiB of noise, and as much again that compresses as far as the window lets it.
-        if case.agreed.is_empty() {
-            assert!(count > total, "{way}: {count} of {total}");
-        } else {
-            assert!(count < total * 85 / 100, "{way}: {count} of {total}");
-            assert!(count > 5 << 20, "{way}: {count} of {total}");
-        }
-    }
+    passed.judge(told_of(told, "bytes "), !case.agreed.is_empty());
 }
 
 /// The peer connects to a server of ours.
@@ -168,8 +82,7 @@ fn their_client(peer: Peer, case: Case) {
                 echo(ws);
             },
         );
-        let passed = Arc::new(Passed::default());
-        let url = relay(&server.url(), &passed);
+        let (url, passed) = relay(&server.url());
         let told = Process::start(peer.command().args(["client", case.theirs, &url])).succeed();
         let extensions = extensions.recv().expect("a connection");
         judge(&case, &extensions, &told.stdout, &passed);
@@ -180,10 +93,10 @@ fn their_client(peer: Peer, case: Case) {
 fn their_server(peer: Peer, case: Case) {
     in_time(move || {
         let server = Server::start(peer.command().args(["server", case.theirs]));
-        let passed = Arc::new(Passed::default());
+        let (url, passed) = relay(&server.url);
         let ws = Client::new()
             .options(&options(case.ours))
-            .connect(&relay(&server.url, &passed))
+            .connect(&url)
             .expect("the peer accepts");
         let extensions = ws.extensions().to_owned();
         echo(ws);

@@ -95,6 +95,47 @@ static void in_pull_style(const char *url)
     wstrand_connection_free(connection);
 }
 
+/* How many bytes of frames a client makes of the text's beginning. */
+static uint64_t sent_for(const char *url, wstrand_options *options, size_t size)
+{
+    wstrand_connection *connection = agree(url, options, "permessage-deflate");
+    uint64_t bytes;
+    CHECK_OK(wstrand_connection_send_text(connection, text, size, NULL));
+    bytes = wstrand_connection_stat(connection, WSTRAND_STAT_WIRE_BYTES_SENT);
+    wstrand_connection_free(connection);
+    return bytes;
+}
+
+static wstrand_options *at_level(int level)
+{
+    wstrand_options *options = compressing();
+    CHECK_OK(wstrand_options_set_deflate_level(options, level));
+    return options;
+}
+
+static wstrand_options *from_bytes(size_t threshold)
+{
+    wstrand_options *options = compressing();
+    CHECK_OK(wstrand_options_set_deflate_threshold_bytes(options, threshold));
+    return options;
+}
+
+static void level_and_threshold(const char *url)
+{
+    /* What stands in front of a short payload, and of one from 126 bytes on: two bytes more are its length, and four
+       the masking key. */
+    enum { HEAD = 6, LONGER_HEAD = 8, LONG = 20000 };
+    const uint64_t stored = sent_for(url, at_level(0), LONG), fast = sent_for(url, at_level(1), LONG),
+                   best = sent_for(url, at_level(9), LONG);
+    CHECK(stored > LONG && fast < stored / 2 && best < fast);
+    CHECK_INT(sent_for(url, compressing(), LONG), fast);
+    CHECK_INT(sent_for(url, compressing(), 63), 63 + HEAD);
+    CHECK(sent_for(url, compressing(), 64) < 64 + HEAD);
+    CHECK_INT(sent_for(url, from_bytes(1000), 999), 999 + LONGER_HEAD);
+    CHECK(sent_for(url, from_bytes(1000), 1000) < 1000);
+    CHECK(sent_for(url, from_bytes(0), 63) < 63 + HEAD);
+}
+
 static struct counter whole = COUNTER;
 
 static void count_whole(wstrand_connection *connection, int kind, const void *data, size_t size, void *userdata)
@@ -359,6 +400,7 @@ int main(void)
     server = serve(handler, options, url);
     wstrand_options_free(options);
     negotiating(url);
+    level_and_threshold(url);
     in_pull_style(url);
     in_callbacks(url);
     is_compressed_unless_told_otherwise(wstrand_server_port(server));

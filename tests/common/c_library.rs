@@ -117,6 +117,26 @@ pub(crate) fn staged(program: &Path) -> Command {
     command
 }
 
+/// The built C example `name`, one of those that talk to others.
+pub(crate) fn example(name: &str) -> PathBuf {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    let directory = BUILT.get_or_init(|| {
+        let directory = scratch("examples");
+        for name in ["echo_client", "echo_server", "poll_loop"] {
+            let source = root().join("examples/c").join(name).with_extension("c");
+            let mut command = Language::C.compiler("c11");
+            command
+                .arg(source)
+                .arg("-o")
+                .arg(directory.join(name))
+                .args(libraries());
+            Process::start(&mut command).succeed();
+        }
+        directory
+    });
+    directory.join(name)
+}
+
 /// What a program needs to be built with the shared library.
 pub(crate) fn libraries() -> Vec<String> {
     pkg_config(&["--cflags", "--libs"])

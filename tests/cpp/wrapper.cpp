@@ -507,6 +507,33 @@ static void compressing()
     CHECK(server.stop(patience, failure) == 0);
 }
 
+/* Level and threshold show in nothing but the bytes on the wire. */
+static void choosing_how_to_compress()
+{
+    error failure;
+    wstrand::options options;
+    options.deflate(true);
+    wstrand::server server = wstrand::listen("0", options, echoing(), failure);
+    server.start(failure);
+    CHECK(!failure);
+    std::string text;
+    for (int i = 0; i < 400; i++)
+        text += "{\"number\":" + std::to_string(i * i) + ",\"name\":\"the quick brown fox\"}\n";
+    const auto sent_for = [&](const wstrand::options &setting, std::string_view message) {
+        connection ws = wstrand::connect("ws://" + std::string(server.address()), setting, failure);
+        ws.send(message, failure);
+        CHECK(!failure && ws.extensions() == "permessage-deflate");
+        return ws.stat(WSTRAND_STAT_WIRE_BYTES_SENT);
+    };
+    const auto usual = sent_for(options, text);
+    CHECK(sent_for(options.deflate_level(9), text) < usual && usual < text.size() / 2);
+    CHECK(sent_for(options.deflate_level(0), text) > text.size());
+    options.deflate_level(9).deflate_threshold_bytes(text.size() + 1);
+    CHECK(sent_for(options, text) > text.size());
+    CHECK(sent_for(options.deflate_threshold_bytes(text.size()), text) < usual);
+    CHECK(server.stop(patience, failure) == 0);
+}
+
 /* What one says, a group hears. */
 static void grouping()
 {
@@ -1017,6 +1044,7 @@ int main(int argc, char **argv)
     serving();
     ways(server.url);
     compressing();
+    choosing_how_to_compress();
     grouping();
     sending(server.url);
     dispatching(server.url);

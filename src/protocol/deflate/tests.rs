@@ -251,25 +251,43 @@ fn a_bomb_is_refused_before_it_takes_more_than_the_limit() {
 
 #[test]
 fn whatever_byte_is_damaged_there_is_a_message_or_an_error() {
-    let (mut messages, mut errors) = (0, 0);
-    for n in 0..100 {
-        let message = sample(n, 20 + 3 * n as usize);
-        let mut payload = compress(&mut Compressor::new(DEFAULT), &message);
-        for at in 0..payload.len() {
-            for flip in [0xff, 1, 0x80] {
-                payload[at] ^= flip;
-                match decompress(&mut Decompressor::new(true), &payload) {
-                    Ok(_) => messages += 1,
-                    Err(error) => {
-                        assert_eq!(error, ProtocolError::Deflate);
-                        errors += 1;
+    // Blocks are stored, have static codes, or dynamic ones (RFC 1951, section 3.2.3): these where most of it is digits.
+    for (level, kind, digits, has_context) in [
+        (0, 0, 0, false),
+        (1, 1, 0, false),
+        (6, 2, 200, false),
+        (6, 2, 200, true),
+    ] {
+        let (mut messages, mut errors, mut of_kind) = (0, 0, 0);
+        for n in 0..100 {
+            let mut compressor = Compressor::new(Compression { level, ..DEFAULT });
+            let before = has_context.then(|| compress(&mut compressor, &sample(n + 100, 300)));
+            let mut message = sample(n, 20 + 3 * n as usize);
+            let mut next = noise(n + 1);
+            message.extend((0..digits).map(|_| b'0' + (next() % 10) as u8));
+            let mut payload = compress(&mut compressor, &message);
+            of_kind += u32::from(payload[0] >> 1 & 3 == kind);
+            for at in 0..payload.len() {
+                for flip in [0xff, 1, 0x80] {
+                    let mut decompressor = Decompressor::new(true);
+                    if let Some(before) = &before {
+                        decompress(&mut decompressor, before).unwrap();
                     }
+                    payload[at] ^= flip;
+                    match decompress(&mut decompressor, &payload) {
+                        Ok(_) => messages += 1,
+                        Err(error) => {
+                            assert_eq!(error, ProtocolError::Deflate);
+                            errors += 1;
+                        }
+                    }
+                    payload[at] ^= flip;
                 }
-                payload[at] ^= flip;
             }
         }
+        assert!(messages > 1000 && errors > 1000, "{messages} {errors}");
+        assert!(of_kind > 50, "{of_kind} of 100 at level {level}");
     }
-    assert!(messages > 1000 && errors > 1000, "{messages} {errors}");
 }
 
 /// RFC 7692, section 7.2.1: what ends the message holds nothing of it.
