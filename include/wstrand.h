@@ -233,7 +233,8 @@
 #define WSTRAND_TLS 15
 
 /**
- * The proxy did not open a way to the server: `wstrand_error_http_status` tells 407 where it asks for credentials.
+ * The proxy did not open a way to the server, or TLS with it failed: `wstrand_error_http_status` tells 407 where it
+ * asks for credentials.
  */
 #define WSTRAND_PROXY 16
 
@@ -1249,6 +1250,11 @@ int wstrand_options_set_deflate_client_max_window_bits(wstrand_options *options,
 
 /**
  * Has a client go through this proxy. Servers, and what is connected already, ignore it.
+ *
+ * The certificate of an https:// proxy is verified by the same roots as a server's, and for the proxy's own name; the
+ * lowest version of TLS and SNI are the same, too. All else about TLS is for the server alone: a proxy is shown no
+ * identity, need not be pinned, and no option that is called dangerous lets it pass. Where TLS with it fails, that is
+ * WSTRAND_PROXY.
  *
  * Threads: one at a time.
  *

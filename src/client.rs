@@ -58,6 +58,8 @@ pub struct Client {
     session: u64,
     #[cfg(feature = "tls")]
     tls: ClientTls,
+    #[cfg(feature = "tls")]
+    proxy_tls: ClientTls,
 }
 
 #[derive(Debug, Clone)]
@@ -82,6 +84,8 @@ impl Client {
             session: 1,
             #[cfg(feature = "tls")]
             tls: ClientTls::new(),
+            #[cfg(feature = "tls")]
+            proxy_tls: ClientTls::new(),
         }
     }
 
@@ -143,9 +147,10 @@ impl Client {
         self
     }
 
-    /// Sets how `wss://` servers are verified.
+    /// Sets how `wss://` servers are verified, and with a part of it `https://` proxies: see [`ClientTls`].
     #[cfg(feature = "tls")]
     pub fn tls(&mut self, tls: ClientTls) -> &mut Self {
+        self.proxy_tls = tls.for_proxy();
         self.tls = tls;
         self
     }
@@ -337,7 +342,7 @@ impl Client {
                 (&target.host, target.port),
                 max_head_bytes,
                 #[cfg(feature = "tls")]
-                &self.tls,
+                &self.proxy_tls,
                 wait,
             )?;
         }
