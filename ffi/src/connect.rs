@@ -24,7 +24,7 @@ use crate::{
 /// (RFC 6455, section 4.1). What `wstrand_options_set_proxy` and its neighbours say comes in between.
 ///
 /// A name's addresses are tried one after another, IPv6 and IPv4 by turns, each 250 ms after the one before or as soon
-/// as that has failed; the first that connects is taken (RFC 8305).
+/// as that has failed; the first that connects is taken (RFC 8305). With TLS, "http/1.1" is asked for by ALPN (RFC 7301).
 ///
 /// Blocks until the connection is open, for the connect timeout at the most: 20 s by default.
 ///
