@@ -29,7 +29,8 @@ advisories)
     exit
     ;;
 vendored)
-    # To compile OpenSSL takes six minutes of a processor, once for each target directory.
+    # To compile OpenSSL takes six minutes of a processor: once, in a directory of its own, where OPENSSL_NO_VENDOR is
+    # never set, which would have it compiled anew.
     unset OPENSSL_NO_VENDOR
     cargo test --locked -p wstrand --features tls-vendored --target-dir "$target/vendored" --test tls
     exit
