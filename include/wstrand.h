@@ -233,7 +233,8 @@
 #define WSTRAND_TLS 15
 
 /**
- * The proxy did not open a way to the server: `wstrand_error_http_status` tells 407 where it asks for credentials.
+ * The proxy did not open a way to the server, or TLS with it failed: `wstrand_error_http_status` tells 407 where it
+ * asks for credentials.
  */
 #define WSTRAND_PROXY 16
 
@@ -972,8 +973,8 @@ int wstrand_options_add_header(wstrand_options *options,
                                const char *value);
 
 /**
- * Sets how long connecting may take: resolving the name, TCP, the proxy, TLS and the opening handshake together.
- * 20,000 ms by default. Servers ignore it.
+ * Sets how long connecting may take: resolving the name, TCP, the proxy, TLS, the opening handshake and all redirects
+ * together. 20,000 ms by default. Servers ignore it.
  *
  * Threads: one at a time.
  *
@@ -1251,6 +1252,11 @@ int wstrand_options_set_deflate_client_max_window_bits(wstrand_options *options,
 /**
  * Has a client go through this proxy. Servers, and what is connected already, ignore it.
  *
+ * The certificate of an https:// proxy is verified by the same roots as a server's, and for the proxy's own name; the
+ * lowest version of TLS and SNI are the same, too. All else about TLS is for the server alone: a proxy is shown no
+ * identity, need not be pinned, and no option that is called dangerous lets it pass. Where TLS with it fails, that is
+ * WSTRAND_PROXY.
+ *
  * Threads: one at a time.
  *
  * @param url "http://HOST:PORT" or "https://HOST:PORT" for HTTP CONNECT (RFC 9110, section 9.3.6),
@@ -1334,7 +1340,8 @@ int wstrand_options_set_tls_only_added_roots(wstrand_options *options,
  * Sets the certificate and the private key of this end, in PEM. With it a server speaks TLS (wss://); without, it
  * does not. A client shows it to servers that ask for one.
  *
- * The key may be in PKCS#8, PKCS#1 (RSA PRIVATE KEY) or SEC1 (EC PRIVATE KEY) form, not encrypted.
+ * The key may be in PKCS#8, PKCS#1 (RSA PRIVATE KEY) or SEC1 (EC PRIVATE KEY) form, not encrypted. Text before the key
+ * and the certificates does not matter.
  *
  * Threads: one at a time.
  *
@@ -1749,6 +1756,9 @@ int wstrand_handler_set_on_down(wstrand_handler *handler,
  * Connects to a WebSocket server: resolves the name, connects, and does the opening handshake
  * (RFC 6455, section 4.1). What `wstrand_options_set_proxy` and its neighbours say comes in between.
  *
+ * A name's addresses are tried one after another, IPv6 and IPv4 by turns, each 250 ms after the one before or as soon
+ * as that has failed; the first that connects is taken (RFC 8305). With TLS, "http/1.1" is asked for by ALPN (RFC 7301).
+ *
  * Blocks until the connection is open, for the connect timeout at the most: 20 s by default.
  *
  * With a handler, the connection's own thread receives and calls back from now on; `*connection` is set
@@ -1759,7 +1769,9 @@ int wstrand_handler_set_on_down(wstrand_handler *handler,
  * Threads: any.
  *
  * @param url "ws://host:port/path?query"; the port is 80 if there is none. "wss://" for TLS, verified by the
- * system's roots; the port is 443 then. In a build without TLS it cannot be used.
+ * system's roots; the port is 443 then. In a build without TLS it cannot be used. An IPv6 address stands in brackets:
+ * "ws://[::1]:9001/". "ws://user:password@host/" sends Basic credentials (RFC 7617), unless a header field
+ * Authorization is set; in them "%40" stands for "@".
  * @param options NULL for the defaults. May be freed right after.
  * @param handler NULL to receive in pull style. May be freed right after.
  * @param connection Where the connection goes, which the caller frees; NULL on failure.

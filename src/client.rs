@@ -58,6 +58,8 @@ pub struct Client {
     session: u64,
     #[cfg(feature = "tls")]
     tls: ClientTls,
+    #[cfg(feature = "tls")]
+    proxy_tls: ClientTls,
 }
 
 #[derive(Debug, Clone)]
@@ -82,6 +84,8 @@ impl Client {
             session: 1,
             #[cfg(feature = "tls")]
             tls: ClientTls::new(),
+            #[cfg(feature = "tls")]
+            proxy_tls: ClientTls::new(),
         }
     }
 
@@ -104,8 +108,8 @@ impl Client {
         self
     }
 
-    /// Sets how long connecting may take: resolving the name, TCP and the opening handshake together.
-    /// 20 s by default.
+    /// Sets how long connecting may take: resolving the name, TCP, the proxy, TLS, the opening handshake and all
+    /// redirects together. 20 s by default.
     pub fn connect_timeout(&mut self, timeout: Duration) -> &mut Self {
         self.connect_timeout = timeout;
         self
@@ -143,21 +147,30 @@ impl Client {
         self
     }
 
-    /// Sets how `wss://` servers are verified.
+    /// Sets how `wss://` servers are verified, and with a part of it `https://` proxies: see [`ClientTls`].
     #[cfg(feature = "tls")]
     pub fn tls(&mut self, tls: ClientTls) -> &mut Self {
+        self.proxy_tls = tls.for_proxy();
         self.tls = tls;
         self
     }
 
     /// Connects to a `ws://` or `wss://` URL. Blocks until the connection is open, for the connect timeout at the most.
     ///
+    /// The host is a name, an IPv4 address, or an IPv6 address in brackets (`ws://[::1]:9001/`). A name's addresses
+    /// are tried one after another, IPv6 and IPv4 by turns, each 250 ms after the one before or as soon as
+    /// that has failed; the first that connects is taken (RFC 8305). A user name and password before the host
+    /// (`ws://user:password@host/`, `%40` for an `@` in them) are sent as Basic credentials (RFC 7617), unless
+    /// [`Self::header`] sets Authorization.
+    ///
     /// # Errors
     ///
-    /// [`Error::Misuse`] if the URL, a header field, a subprotocol or an option cannot be used: nothing was
-    /// sent. [`Error::Io`] and [`Error::Timeout`] with the phase. [`Error::Handshake`] if the server
-    /// refused ([`Error::refusal`] has its status, header fields and the start of its body) or does not
-    /// speak WebSocket.
+    /// [`Error::Misuse`] if the URL, a header field, a subprotocol or an option cannot be used, or the URL is
+    /// `wss://` in a build without the feature `tls`: nothing was sent. [`Error::Io`] and [`Error::Timeout`]
+    /// with the phase. [`Error::Tls`] if the server's certificate is not to be trusted, or TLS fails otherwise.
+    /// [`Error::Proxy`] if the proxy opens no way to the server. [`Error::Handshake`] if the server refused
+    /// ([`Error::refusal`] has its status, header fields and the start of its body) or does not speak
+    /// WebSocket. [`Error::Cancelled`] if another thread gave it up through [`Self::cancel`].
     pub fn connect(&self, url: &str) -> Result<WebSocket> {
         let until = self.deadline()?;
         let mut target = Target::parse(url)?;
@@ -243,7 +256,10 @@ impl Client {
 
     fn handshake(&self, target: &Target, headers: &[(String, String)]) -> Result<ClientHandshake> {
         if target.is_secure && !cfg!(feature = "tls") {
-            return Err(Misuse::Url("is wss://, which needs the feature `tls`").into());
+            return Err(Misuse::Url(
+                "is wss://, and this build of wstrand has no TLS (feature `tls`)",
+            )
+            .into());
         }
         let mut nonce = [0; 16];
         getrandom::fill(&mut nonce).map_err(|error| Error::io(Phase::Handshake, error.into()))?;
@@ -337,7 +353,7 @@ impl Client {
                 (&target.host, target.port),
                 max_head_bytes,
                 #[cfg(feature = "tls")]
-                &self.tls,
+                &self.proxy_tls,
                 wait,
             )?;
         }

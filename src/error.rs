@@ -30,7 +30,8 @@ pub enum Error {
         source: Arc<io::Error>,
     },
 
-    /// TLS failed: the peer's certificate is not to be trusted, or the two could not agree.
+    /// TLS failed: the peer's certificate is not to be trusted, or the two could not agree. With an
+    /// `https://` proxy that is [`ProxyError::Tls`].
     #[error("TLS: {0}")]
     Tls(TlsError),
 
@@ -79,9 +80,9 @@ pub enum Phase {
     Resolve,
     /// Connecting the socket.
     Connect,
-    /// Asking the proxy.
+    /// Asking the proxy, after TLS with it if it is an `https://` one.
     Proxy,
-    /// The TLS handshake.
+    /// The TLS handshake with the server.
     Tls,
     /// The HTTP exchange that opens the connection.
     Handshake,
@@ -210,6 +211,9 @@ pub enum ProxyError {
     /// It did not answer in HTTP.
     #[error("{0}")]
     Http(HandshakeError),
+    /// TLS with it failed: its certificate is not to be trusted, or the two could not agree.
+    #[error("TLS: {0}")]
+    Tls(TlsError),
     /// It refused in SOCKS5, or does not speak it; the text says what it does.
     #[error("SOCKS5: it {0}")]
     Socks(&'static str),

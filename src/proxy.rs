@@ -33,6 +33,8 @@ impl Proxy {
     /// or `socks5h://HOST:PORT` for SOCKS5, with `USER:PASSWORD@` before the host if it asks for that. The
     /// proxy resolves the server's name. Ports by default: 80, 443, 1080.
     ///
+    /// An `https://` proxy is verified by its own name; [`Client::tls`](crate::Client::tls) says with what.
+    ///
     /// # Errors
     ///
     /// [`Misuse::Proxy`].
@@ -112,7 +114,8 @@ impl Proxy {
         Self::new(&url).map(Some)
     }
 
-    /// Has the proxy, which `stream` is connected to, open a way to the server.
+    /// Has the proxy, which `stream` is connected to, open a way to the server. `tls` is what
+    /// [`ClientTls::for_proxy`](crate::ClientTls::for_proxy) made.
     ///
     /// # Errors
     ///
@@ -125,16 +128,29 @@ impl Proxy {
         #[cfg(feature = "tls")] tls: &crate::ClientTls,
         wait: Wait,
     ) -> Result<Stream> {
-        let stream = match self.kind {
-            #[cfg(feature = "tls")]
-            Kind::Https => tls.connect(&self.host, stream, wait)?,
-            _ => stream,
+        let open = || {
+            let stream = match self.kind {
+                #[cfg(feature = "tls")]
+                Kind::Https => tls.connect(&self.host, stream, wait)?,
+                _ => stream,
+            };
+            match self.kind {
+                Kind::Socks => self.open_socks(&stream, host, port, wait)?,
+                _ => self.open_connect(&stream, host, port, max_head_bytes, wait)?,
+            }
+            Ok(stream)
         };
-        match self.kind {
-            Kind::Socks => self.open_socks(&stream, host, port, wait)?,
-            _ => self.open_connect(&stream, host, port, max_head_bytes, wait)?,
-        }
-        Ok(stream)
+        // The server's TLS may fail in the same words. With TLS 1.3 a proxy refuses a client only after the
+        // handshake, so this is for all of it.
+        open().map_err(|error| match error {
+            Error::Tls(error) => ProxyError::Tls(error).into(),
+            Error::Io { source, .. } => Error::Io {
+                phase: Phase::Proxy,
+                source,
+            },
+            Error::Timeout(_) => Error::Timeout(Phase::Proxy),
+            other => other,
+        })
     }
 
     fn open_connect(

@@ -19,7 +19,12 @@ use crate::{
 /// How a client verifies the server, and what it shows of itself.
 ///
 /// By default the certificate must be signed by one of the system's roots, be valid today, and be for the
-/// URL's host; TLS 1.2 or later is spoken.
+/// URL's host; TLS 1.2 or later is spoken. By ALPN (RFC 7301) `http/1.1` is asked for, which some servers need
+/// to be told.
+///
+/// The certificate of an `https://` proxy is verified by the same roots, and for the proxy's own name; the
+/// lowest version and SNI are the same, too. All else is for the server alone: a proxy is shown no identity,
+/// need not be pinned, and no `danger_…` lets it pass.
 #[derive(Clone)]
 pub struct ClientTls {
     roots: Vec<Certificate>,
@@ -125,6 +130,19 @@ impl ClientTls {
     pub fn danger_accept_invalid_hostnames(&mut self, accept: bool) -> &mut Self {
         self.accept_invalid_hostnames = accept;
         self.changed()
+    }
+
+    /// What of this holds for an `https://` proxy: not what makes sure of the server alone, nor what is shown
+    /// to it alone. A pin of the proxy's would do for the server as well, and what was allowed because the
+    /// server's certificate is a makeshift would hand the proxy's credentials to anyone on the way.
+    pub(crate) fn for_proxy(&self) -> Self {
+        Self {
+            roots: self.roots.clone(),
+            only_added_roots: self.only_added_roots,
+            min_version: self.min_version,
+            sni: self.sni,
+            ..Self::new()
+        }
     }
 
     fn changed(&mut self) -> &mut Self {

@@ -322,7 +322,7 @@ mod without_tls {
         };
         refused(
             run("echo_client").arg("wss://localhost/"),
-            "needs the feature `tls`",
+            "this build of wstrand has no TLS",
         );
         refused(
             run("echo_client").args(["--insecure", "ws://localhost/"]),

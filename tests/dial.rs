@@ -1184,7 +1184,10 @@ mod requests {
             let (_listener, url) = listen();
             let error = wstrand::connect(&url.replace("ws://", "wss://")).unwrap_err();
             assert!(matches!(error, Error::Misuse(_)), "{error:?}");
-            assert!(error.to_string().contains("feature `tls`"), "{error}");
+            assert!(
+                error.to_string().contains("has no TLS (feature `tls`)"),
+                "{error}"
+            );
         });
     }
 

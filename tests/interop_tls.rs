@@ -214,6 +214,29 @@ mod websockets_server {
     }
 }
 
+mod measured {
+    use super::*;
+
+    #[test]
+    fn by_the_bench_client_in_each_of_its_ways() {
+        let files = Files::new();
+        let mut server = Command::new(example("echo_server"));
+        server.args(["--tls", &files.cert, &files.key, "0"]);
+        let server = Server::start(&mut server);
+        for way in [&[][..], &["pipeline"], &["queue"]] {
+            let mut client = Command::new(example("bench_client"));
+            client.args(["--ca", &files.ca, &server.url, "100", "1000"]);
+            let client = Process::start(client.args(way)).succeed();
+            let rate = client.stdout.last().and_then(|line| {
+                let digits = line.trim_end().strip_suffix(" msgs/s")?;
+                digits.parse::<u64>().ok()
+            });
+            assert!(rate.is_some_and(|rate| rate > 0), "{}", client.transcript());
+        }
+        server.stop();
+    }
+}
+
 mod interrupted {
     use super::*;
 

@@ -18,7 +18,7 @@ use std::thread;
 use std::time::Duration;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use certs::{authority, good};
+use certs::{Cert, Wish, authority, good};
 use common::{Process, program};
 use raw::{PATIENCE, Raw, Running, echo, echo_server, header, in_time, serve, until};
 use scratch::{Scratch, free_port};
@@ -94,6 +94,38 @@ impl Foreign {
     }
 }
 
+/// Takes the TLS off in front of a program on this machine, as stunnel does. Asks for a client's certificate, and
+/// tells whether it was shown one.
+struct Wrapper {
+    process: Process,
+    _scratch: Scratch,
+    port: u16,
+}
+
+impl Wrapper {
+    fn before(port: u16, cert: &Cert) -> Self {
+        let scratch = Scratch::new();
+        let both = scratch.write("both.pem", [&cert.chain[..], &cert.key].concat());
+        let roots = scratch.write("roots.pem", &authority().pem);
+        let mut process = Process::start(
+            Command::new(common::python())
+                .arg(common::root().join("tests/peers/tls_wrapper.py"))
+                .args([&both, &port.to_string(), &roots]),
+        );
+        let port = process.line("listening on ");
+        let port = port.trim_end().parse().expect("a port");
+        Self {
+            process,
+            _scratch: scratch,
+            port,
+        }
+    }
+
+    fn url(&self) -> String {
+        format!("https://localhost:{}", self.port)
+    }
+}
+
 /// A proxy of our own that opens every way and keeps what passes through it in the clear.
 struct Tap {
     addr: SocketAddr,
@@ -101,7 +133,7 @@ struct Tap {
 }
 
 impl Tap {
-    /// Takes CONNECT; within TLS, if it is to be an `https://` proxy.
+    /// Takes CONNECT.
     fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let addr = listener.local_addr().expect("it is bound");
@@ -299,15 +331,8 @@ fn tls_to_the_proxy_keeps_connect_and_credentials_from_the_way_there() {
         let plain = echo_server(|_| {});
         let (_secure, secure_url) = secure_echo_server();
         let proxy = Foreign::tinyproxy("BasicAuth me secret");
-        // Between the client and tinyproxy: a wrapper that takes the TLS off, as stunnel does.
-        let scratch = Scratch::new();
-        let both = scratch.write("proxy.pem", [&good().chain[..], &good().key].concat());
-        let mut wrapper = Process::start(
-            Command::new(common::python())
-                .arg(common::root().join("tests/peers/tls_wrapper.py"))
-                .args([&both, &proxy.port.to_string()]),
-        );
-        let port = wrapper.line("listening on ");
+        let wrapper = Wrapper::before(proxy.port, good());
+        let port = wrapper.port;
         for url in [plain.url(), secure_url] {
             let mut ws = through(&format!("https://me:secret@localhost:{port}"), &url).unwrap();
             says(&mut ws, "TLS within TLS");
@@ -316,17 +341,77 @@ fn tls_to_the_proxy_keeps_connect_and_credentials_from_the_way_there() {
             ws.close(1000, "").unwrap();
             assert!(ws.wait_closed().was_clean);
         }
-        // The proxy's certificate is verified, and by its own name.
-        let wrong_name = through(&format!("https://me:secret@127.0.0.2:{port}"), &plain.url());
-        assert!(
-            matches!(wrong_name, Err(Error::Tls(_) | Error::Io { .. })),
-            "{wrong_name:?}"
-        );
-        let untrusted = Client::new()
-            .proxy(Proxy::new(&format!("https://me:secret@localhost:{port}")).unwrap())
-            .connect(&plain.url());
-        assert!(matches!(untrusted, Err(Error::Tls(_))), "{untrusted:?}");
-        drop(wrapper);
+    });
+}
+
+#[test]
+fn a_proxy_s_bad_certificate_is_refused_in_its_name_whatever_the_server_s_may_be() {
+    in_time(|| {
+        let (_server, url) = secure_echo_server();
+        let tap = Tap::start();
+        let other = authority().certify(&Wish {
+            names: "DNS:origin.example",
+            ..Wish::default()
+        });
+        let expired = authority().certify(&Wish {
+            valid: (2020, 2021),
+            ..Wish::default()
+        });
+        for (cert, why) in [
+            (&other, "hostname mismatch"),
+            (&expired, "has expired"),
+            (&Cert::self_signed(), "self-signed"),
+        ] {
+            let wrapper = Wrapper::before(tap.addr.port(), cert);
+            let mut careless = authority().trusted();
+            careless
+                .danger_accept_invalid_certs(true)
+                .danger_accept_invalid_hostnames(true);
+            for tls in [authority().trusted(), careless] {
+                let error = Client::new()
+                    .proxy(Proxy::new(&wrapper.url()).unwrap())
+                    .tls(tls)
+                    .connect(&url)
+                    .unwrap_err();
+                match &error {
+                    Error::Proxy(reason) => {
+                        assert!(matches!(**reason, ProxyError::Tls(_)), "{error:?}");
+                    }
+                    other => panic!("{why}: {other:?}"),
+                }
+                let text = error.to_string();
+                assert!(text.starts_with("proxy: TLS: "), "{text}");
+                assert!(text.to_lowercase().contains(why), "{text}");
+            }
+        }
+        assert_eq!(tap.seen(), "");
+    });
+}
+
+#[test]
+fn pins_and_the_client_s_certificate_are_for_the_origin_alone() {
+    in_time(|| {
+        let plain = echo_server(|_| {});
+        let tap = Tap::start();
+        let of_proxy = authority().certify(&Wish::default());
+        let mut proxy = Wrapper::before(tap.addr.port(), &of_proxy);
+        let mut origin = Wrapper::before(plain.addr().port(), good());
+        let way = Proxy::new(&proxy.url()).unwrap();
+        let url = format!("wss://localhost:{}/", origin.port);
+        let connect = |pinned: &Cert| {
+            let mut tls = authority().trusted();
+            tls.identity(good().identity());
+            tls.pin_certificate(pinned.sha256());
+            Client::new().proxy(way.clone()).tls(tls).connect(&url)
+        };
+        says(&mut connect(good()).unwrap(), "the one");
+        for (end, shown) in [(&mut proxy, "none"), (&mut origin, "shown")] {
+            let told = end.process.line("client certificate: ");
+            assert_eq!(told.trim_end(), shown);
+        }
+        let error = connect(&of_proxy).unwrap_err();
+        assert!(matches!(error, Error::Tls(_)), "{error:?}");
+        assert!(error.to_string().contains("pinned"), "{error}");
     });
 }
 
@@ -438,23 +523,29 @@ fn the_proxy_s_credentials_reach_neither_the_origin_nor_a_log_and_the_origin_s_n
             assert!(!text.contains("secret"), "{text}");
         }
         // What is dangerous is logged, so the search would find what it looks for.
-        let mut careless = wstrand::ClientTls::new();
-        careless.danger_accept_invalid_certs(true);
+        let mut any_cert = wstrand::ClientTls::new();
+        any_cert.danger_accept_invalid_certs(true);
+        let mut any_host = authority().trusted();
+        any_host.danger_accept_invalid_hostnames(true);
         let url = format!("wss://originuser:originsecret@{}/", secure.addr());
         let mut client = Client::new();
         client.proxy(Proxy::new(&tap.url("proxyuser:proxysecret@")).unwrap());
-        says(&mut client.tls(careless).connect(&url).unwrap(), "careless");
+        for careless in [any_cert, any_host] {
+            says(&mut client.tls(careless).connect(&url).unwrap(), "careless");
+        }
 
         let log = log.lock().unwrap();
         for secret in ["proxysecret", "originsecret", "wrongsecret", &basic, &own] {
             let line = log.iter().find(|line| line.contains(secret));
             assert_eq!(line, None);
         }
-        let warning = log.iter().find(|line| line.contains("without verifying"));
-        assert!(
-            warning.is_some_and(|line| line.starts_with("WARN wstrand: ")),
-            "{log:?}"
-        );
+        for warned in [
+            "connecting to 127.0.0.1 without verifying its certificate",
+            "connecting to 127.0.0.1 with a certificate that may be another host's",
+        ] {
+            let warning = format!("WARN wstrand: {warned}");
+            assert!(log.contains(&warning), "{log:?}");
+        }
     });
 }
 
@@ -463,7 +554,7 @@ fn a_proxy_that_stalls_is_given_up_at_the_connect_deadline() {
     in_time(|| {
         let (listener, _) = raw::listen();
         let addr = listener.local_addr().unwrap();
-        for scheme in ["http", "socks5"] {
+        for scheme in ["http", "https", "socks5"] {
             let result = Client::new()
                 .connect_timeout(Duration::from_millis(300))
                 .proxy(Proxy::new(&format!("{scheme}://{addr}")).unwrap())

@@ -157,6 +157,8 @@ slow)
     export CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16
     step "the examples build, optimised" cargo build --locked --release --workspace --examples
     step "licences, sources, bans, each set of features, lowest versions" tests/supply.sh
+    step "advisories on what we depend on" tests/supply.sh advisories
+    step "TLS with an OpenSSL built from source" tests/supply.sh vendored
     step "the tests run 95 % of the lines of src/protocol and src/handshake" tests/coverage.sh
     ignored_tests 3h
     for tool in address thread miri; do

@@ -75,6 +75,8 @@ for pair in $wanted; do
 done
 # What TLS is built with has no command.
 pkg-config --exists openssl 2>/dev/null || missing="$missing libssl-dev"
+# OpenSSL's own sources are configured with more of Perl than every Debian machine has.
+[ -z "$slow" ] || perl -MFindBin -MIPC::Cmd -e 1 2>/dev/null || missing="$missing perl"
 if [ "$what" = test ]; then
     # Nor has the JSON of the chat's client in C++.
     pkg-config --exists nlohmann_json 2>/dev/null || missing="$missing nlohmann-json3-dev"

@@ -23,6 +23,9 @@ use crate::{
 /// Connects to a WebSocket server: resolves the name, connects, and does the opening handshake
 /// (RFC 6455, section 4.1). What `wstrand_options_set_proxy` and its neighbours say comes in between.
 ///
+/// A name's addresses are tried one after another, IPv6 and IPv4 by turns, each 250 ms after the one before or as soon
+/// as that has failed; the first that connects is taken (RFC 8305). With TLS, "http/1.1" is asked for by ALPN (RFC 7301).
+///
 /// Blocks until the connection is open, for the connect timeout at the most: 20 s by default.
 ///
 /// With a handler, the connection's own thread receives and calls back from now on; `*connection` is set
@@ -33,7 +36,9 @@ use crate::{
 /// Threads: any.
 ///
 /// @param url "ws://host:port/path?query"; the port is 80 if there is none. "wss://" for TLS, verified by the
-/// system's roots; the port is 443 then. In a build without TLS it cannot be used.
+/// system's roots; the port is 443 then. In a build without TLS it cannot be used. An IPv6 address stands in brackets:
+/// "ws://[::1]:9001/". "ws://user:password@host/" sends Basic credentials (RFC 7617), unless a header field
+/// Authorization is set; in them "%40" stands for "@".
 /// @param options NULL for the defaults. May be freed right after.
 /// @param handler NULL to receive in pull style. May be freed right after.
 /// @param connection Where the connection goes, which the caller frees; NULL on failure.

@@ -208,8 +208,8 @@ pub unsafe extern "C" fn wstrand_options_add_header(
     })
 }
 
-/// Sets how long connecting may take: resolving the name, TCP, the proxy, TLS and the opening handshake together.
-/// 20,000 ms by default. Servers ignore it.
+/// Sets how long connecting may take: resolving the name, TCP, the proxy, TLS, the opening handshake and all redirects
+/// together. 20,000 ms by default. Servers ignore it.
 ///
 /// Threads: one at a time.
 ///

@@ -16,6 +16,11 @@ use crate::{
 
 /// Has a client go through this proxy. Servers, and what is connected already, ignore it.
 ///
+/// The certificate of an https:// proxy is verified by the same roots as a server's, and for the proxy's own name; the
+/// lowest version of TLS and SNI are the same, too. All else about TLS is for the server alone: a proxy is shown no
+/// identity, need not be pinned, and no option that is called dangerous lets it pass. Where TLS with it fails, that is
+/// WSTRAND_PROXY.
+///
 /// Threads: one at a time.
 ///
 /// @param url "http://HOST:PORT" or "https://HOST:PORT" for HTTP CONNECT (RFC 9110, section 9.3.6),

@@ -70,7 +70,8 @@ pub unsafe extern "C" fn wstrand_options_set_tls_only_added_roots(
 /// Sets the certificate and the private key of this end, in PEM. With it a server speaks TLS (wss://); without, it
 /// does not. A client shows it to servers that ask for one.
 ///
-/// The key may be in PKCS#8, PKCS#1 (RSA PRIVATE KEY) or SEC1 (EC PRIVATE KEY) form, not encrypted.
+/// The key may be in PKCS#8, PKCS#1 (RSA PRIVATE KEY) or SEC1 (EC PRIVATE KEY) form, not encrypted. Text before the key
+/// and the certificates does not matter.
 ///
 /// Threads: one at a time.
 ///

@@ -42,7 +42,8 @@ pub const WSTRAND_PANIC: c_int = 14;
 /// TLS failed: the server's certificate is not to be trusted, the two could not agree, or a certificate or key of
 /// the program's cannot be used. Also where the library was built without TLS.
 pub const WSTRAND_TLS: c_int = 15;
-/// The proxy did not open a way to the server: `wstrand_error_http_status` tells 407 where it asks for credentials.
+/// The proxy did not open a way to the server, or TLS with it failed: `wstrand_error_http_status` tells 407 where it
+/// asks for credentials.
 pub const WSTRAND_PROXY: c_int = 16;
 /// Connecting was given up, by `wstrand_cancel_trigger` or `wstrand_reconnecting_close`.
 pub const WSTRAND_CANCELLED: c_int = 17;
@@ -73,7 +74,7 @@ pub extern "C" fn wstrand_strerror(code: c_int) -> *const c_char {
         WSTRAND_OUT_OF_MEMORY => c"out of memory",
         WSTRAND_PANIC => c"internal error",
         WSTRAND_TLS => c"TLS failed",
-        WSTRAND_PROXY => c"the proxy refused",
+        WSTRAND_PROXY => c"no way through the proxy",
         WSTRAND_CANCELLED => c"cancelled",
         WSTRAND_FORKED => c"not after fork",
         _ => c"unknown code",

@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """Takes the TLS off, in front of a program that speaks plain TCP on this machine.
 
-usage: tls_wrapper.py PEM PORT     PEM has certificate and key; prints `listening on PORT`
+usage: tls_wrapper.py PEM PORT [ROOTS]     PEM has certificate and key; prints `listening on PORT`
+
+With ROOTS it asks clients for a certificate, and prints of each whether it has shown one.
 """
 
 import asyncio
@@ -22,11 +24,17 @@ async def pump(reader, writer):
             writer.close()  # TLS has no half-closed connections here
 
 
-async def main(pem, port):
+async def main(pem, port, roots=None):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(pem)
+    if roots:
+        context.load_verify_locations(roots)
+        context.verify_mode = ssl.CERT_OPTIONAL
 
     async def handle(reader, writer):
+        if roots:
+            shown = bool(writer.get_extra_info("peercert"))
+            print(f"client certificate: {'shown' if shown else 'none'}", flush=True)
         behind_reader, behind_writer = await asyncio.open_connection("127.0.0.1", port)
         await asyncio.gather(pump(reader, behind_writer), pump(behind_reader, writer))
         behind_writer.close()
@@ -38,4 +46,4 @@ async def main(pem, port):
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], int(sys.argv[2])))
+    asyncio.run(main(sys.argv[1], int(sys.argv[2]), *sys.argv[3:]))
