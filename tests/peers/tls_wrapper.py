@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Takes the TLS off, in front of a program that speaks plain TCP on this machine.
 
-usage: tls_wrapper.py PEM PORT     PEM has certificate and key; prints `listening on PORT`
+usage: tls_wrapper.py PEM PORT     PEM has certificate and key; prints `listening on PORT`, which is one of 127.0.0.1
+                                   and of 127.0.0.2
 """
 
 import asyncio
@@ -33,8 +34,10 @@ async def main(pem, port):
         writer.close()
 
     server = await asyncio.start_server(handle, "127.0.0.1", 0, ssl=context)
-    print(f"listening on {server.sockets[0].getsockname()[1]}", flush=True)
-    await server.serve_forever()
+    own_port = server.sockets[0].getsockname()[1]
+    other = await asyncio.start_server(handle, "127.0.0.2", own_port, ssl=context)
+    print(f"listening on {own_port}", flush=True)
+    await asyncio.gather(server.serve_forever(), other.serve_forever())
 
 
 if __name__ == "__main__":
