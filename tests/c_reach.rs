@@ -14,8 +14,9 @@ mod raw;
 mod scratch;
 
 use std::net::TcpStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 use std::thread;
 
 use c_library::{Language, install, output, plain, prefix, sanitized, staged};
@@ -228,31 +229,31 @@ mod examples {
     #[test]
     fn the_echo_client_trusts_whom_it_is_told_to_and_says_why_it_does_not() {
         let folder = certificates();
-        let [client, server] = ["echo_client", "echo_server"].map(built);
+        let [client, server] = built();
         let file = |name: &str| folder.path(name);
         let server = Server::start(
-            staged(&server)
+            staged(server)
                 .arg("--tls")
                 .args([file("server.pem"), file("server.key")])
                 .arg("0"),
         );
         assert!(server.url.starts_with("wss://127.0.0.1:"), "{}", server.url);
 
-        let refused = Process::start(staged(&client).arg(&server.url)).finish_within(PATIENCE);
+        let refused = Process::start(staged(client).arg(&server.url)).finish_within(PATIENCE);
         assert_eq!(refused.status.code(), Some(1), "{}", refused.transcript());
         let why = refused.stderr.join("\n");
         assert!(
             why.contains("unable to get local issuer certificate"),
             "{why}"
         );
-        let mut bad = staged(&client);
+        let mut bad = staged(client);
         bad.arg("--ca").arg(file("server.key")).arg(&server.url);
         let refused = Process::start(&mut bad).finish_within(PATIENCE);
         assert_eq!(refused.status.code(), Some(1), "{}", refused.transcript());
 
-        let mut trusting = staged(&client);
+        let mut trusting = staged(client);
         trusting.arg("--ca").arg(file("ca.pem"));
-        let mut blind = staged(&client);
+        let mut blind = staged(client);
         blind.arg("--insecure");
         let mut clients = [trusting, blind].map(|mut command| {
             let mut client = Process::start(command.arg(&server.url));
@@ -263,23 +264,48 @@ mod examples {
         for client in &mut clients {
             assert_eq!(client.line("closed ").trim_end(), "1001");
         }
-
-        let proxied = Process::start(
-            staged(&client)
-                .args(["--proxy", "http://127.0.0.1:1"])
-                .arg("ws://localhost/"),
-        );
-        let proxied = proxied.finish_within(PATIENCE);
-        assert_eq!(proxied.status.code(), Some(1), "{}", proxied.transcript());
-        assert!(
-            proxied.stderr[0].contains("refused"),
-            "{:?}",
-            proxied.stderr
-        );
     }
 
-    fn built(name: &str) -> std::path::PathBuf {
-        build_example(prefix(), name)
+    #[test]
+    fn the_echo_client_goes_through_a_proxy() {
+        let folder = certificates();
+        let [client, server] = built();
+        let port = free_port();
+        let config =
+            format!("Port {port}\nListen 127.0.0.1\nLogLevel Connect\nBasicAuth me secret\n");
+        let config = folder.write("tinyproxy.conf", config);
+        let mut proxy =
+            Process::start(Command::new(program("tinyproxy")).args(["-d", "-c", &config]));
+        until("listening", || {
+            TcpStream::connect(("127.0.0.1", port)).is_ok()
+        });
+        let server = Server::start(staged(server).arg("0"));
+        let through = |credentials: &str| {
+            let mut command = staged(client);
+            let url = format!("http://{credentials}@127.0.0.1:{port}");
+            Process::start(command.args(["--proxy", &url, &server.url]))
+        };
+        let refused = through("me:wrong").finish_within(PATIENCE);
+        assert_eq!(refused.status.code(), Some(1), "{}", refused.transcript());
+        let why = refused.stderr.join("\n");
+        assert!(why.contains("401") || why.contains("407"), "{why}");
+        let authority = server.url["ws://".len()..].trim_end_matches('/');
+        let request = format!("CONNECT {authority} HTTP/1.1");
+        proxy.line_with(&request);
+
+        let mut client = through("me:secret");
+        client.line("open");
+        proxy.line_with(&request);
+        server.stop();
+        assert_eq!(client.line("closed ").trim_end(), "1001");
+    }
+
+    /// The echo client and the echo server.
+    fn built() -> &'static [PathBuf; 2] {
+        static BUILT: OnceLock<[PathBuf; 2]> = OnceLock::new();
+        BUILT.get_or_init(|| {
+            ["echo_client", "echo_server"].map(|name| build_example(prefix(), name))
+        })
     }
 }
 
@@ -349,7 +375,7 @@ mod without_tls {
 }
 
 /// Builds a C example against the shared library that is installed there.
-fn build_example(prefix: &Path, name: &str) -> std::path::PathBuf {
+fn build_example(prefix: &Path, name: &str) -> PathBuf {
     let built = prefix.join(name);
     let mut command = Language::C.compiler("c11");
     command

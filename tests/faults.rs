@@ -3,9 +3,15 @@
 
 #[path = "common/c_library.rs"]
 mod c_library;
+#[cfg(feature = "tls")]
+#[path = "common/certs.rs"]
+mod certs;
 mod common;
 #[path = "common/raw.rs"]
 mod raw;
+#[cfg(feature = "tls")]
+#[path = "common/scratch.rs"]
+mod scratch;
 
 use std::fs;
 use std::io::{Read, Write};
@@ -19,8 +25,8 @@ use std::time::Duration;
 
 use c_library::{BUILDING, LONG, build, scratch, target};
 use common::{Process, program, root};
-use raw::{PATIENCE, echo_server, in_time, pattern};
-use wstrand::{Client, Deflate, Options};
+use raw::{BINARY, CONTINUATION, PATIENCE, TEXT, echo_server, in_time, pattern};
+use wstrand::{Client, Deflate, Error, Message, Options};
 
 /// Numbers without a pattern, the same for the same seed.
 struct Schedule(u64);
@@ -164,6 +170,53 @@ fn wherever_a_connection_is_cut_it_is_an_error_and_no_part_of_a_message() {
     });
 }
 
+/// Over TCP; over TLS the test of the same name in `tests/tls.rs`.
+#[test]
+fn a_stream_that_is_cut_after_any_byte_ends_with_1006_and_without_half_messages() {
+    let sent = [
+        Message::Text("one"),
+        Message::Binary(&[2, 2]),
+        Message::Text("three"),
+    ];
+    in_time(move || {
+        for connect in [raw::client, raw::server] {
+            let mut len = 0;
+            loop {
+                let raw::Pair {
+                    mut ws,
+                    mut raw,
+                    server,
+                } = connect(&raw::patient());
+                let frames = [
+                    raw.build(0x80 | TEXT, "one"),
+                    raw.build(0x80 | BINARY, [2, 2]),
+                    raw.build(TEXT, "thr"),
+                    raw.build(0x80 | CONTINUATION, "ee"),
+                ];
+                let frames = frames.map(|frame| frame.bytes());
+                let bytes = frames.concat();
+                raw.write(&bytes[..len]);
+                raw.half_close();
+                let (one, two) = (frames[0].len(), frames[0].len() + frames[1].len());
+                let complete = [one, two, bytes.len()];
+                for message in &sent[..complete.iter().filter(|at| **at <= len).count()] {
+                    let received = ws.receive().expect("a message");
+                    assert_eq!(received, Some(*message), "cut after {len}");
+                }
+                match ws.receive() {
+                    Err(Error::Closed(info)) if info.code == 1006 && !info.was_clean => {}
+                    other => panic!("cut after {len}: {other:?}"),
+                }
+                drop((ws, server));
+                if len == bytes.len() {
+                    break;
+                }
+                len += 1;
+            }
+        }
+    });
+}
+
 /// The C library with system calls that go through the C library's functions, in a directory of its own; and what
 /// stands in for those.
 fn interposed() -> &'static (PathBuf, PathBuf) {
@@ -204,8 +257,9 @@ fn interposed() -> &'static (PathBuf, PathBuf) {
     })
 }
 
-/// Runs a program of `tests/c` on a system with faults, at least so many.
-fn run(name: &str, arguments: &[&str], seed: u32, more: &[(&str, &str)], least: u32) {
+/// Runs a program of `tests/c` on a system with faults, at least so many. Returns how many calls were interrupted
+/// and how many shortened.
+fn run(name: &str, arguments: &[&str], seed: u32, more: &[(&str, &str)], least: u32) -> [u32; 2] {
     let (library, shim) = interposed();
     let variant = format!("faults-{}", thread::current().name().unwrap_or_default());
     let mut command = Command::new(build(&variant, name, "c11", &["-O1"]));
@@ -220,12 +274,18 @@ fn run(name: &str, arguments: &[&str], seed: u32, more: &[(&str, &str)], least: 
         .stderr
         .iter()
         .find_map(|line| line.strip_prefix("shim: "));
-    let faults = told.and_then(|told| told.split(' ').next()?.parse::<u32>().ok());
-    assert!(
-        faults.is_some_and(|faults| faults >= least),
-        "{}",
-        finished.transcript()
-    );
+    let count = |of: &str| {
+        let counts = told?.split(", ").map(|count| count.split_once(' '));
+        let (count, _) = counts.flatten().find(|(_, what)| *what == of)?;
+        count.parse::<u32>().ok()
+    };
+    let counts = ["faults", "interrupted", "shortened"].map(count);
+    match counts {
+        [Some(faults), Some(interrupted), Some(shortened)] if faults >= least => {
+            [interrupted, shortened]
+        }
+        _ => panic!("{counts:?}: {}", finished.transcript()),
+    }
 }
 
 #[test]
@@ -244,6 +304,21 @@ fn a_system_that_interrupts_shortens_and_refuses_calls_loses_nothing_and_resets_
     run("signals.c", &["light"], 8, &[], 100);
     for seed in 9..=12 {
         run("dispatch.c", &[], seed, &[], 10);
+    }
+}
+
+/// Both ends are on that system: ten megabytes each way, over TLS.
+#[cfg(feature = "tls")]
+#[test]
+fn a_system_that_interrupts_and_shortens_calls_loses_nothing_over_tls() {
+    let folder = scratch::Scratch::new();
+    folder.write("ca.pem", &certs::authority().pem);
+    folder.write("server.pem", &certs::good().chain);
+    folder.write("server.key", &certs::good().key);
+    let path = folder.dir().to_str().expect("a path in UTF-8");
+    for seed in 13..=14 {
+        let counts = run("faults_tls.c", &[path], seed, &[], 300);
+        assert!(counts.iter().all(|count| *count >= 100), "{counts:?}");
     }
 }
 

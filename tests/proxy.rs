@@ -15,7 +15,7 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use certs::{Cert, Wish, authority, good};
@@ -135,6 +135,18 @@ struct Tap {
 impl Tap {
     /// Takes CONNECT.
     fn start() -> Self {
+        Self::with(Self::serve)
+    }
+
+    /// Stands before another proxy on this machine, and only listens.
+    fn before(port: u16) -> Self {
+        Self::with(move |client, seen| {
+            let server = TcpStream::connect(("127.0.0.1", port)).expect("the proxy listens");
+            Self::carry(client, server, seen);
+        })
+    }
+
+    fn with(serve: impl Fn(TcpStream, &Mutex<Vec<u8>>) + Copy + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let addr = listener.local_addr().expect("it is bound");
         let seen = Arc::new(Mutex::new(Vec::new()));
@@ -143,7 +155,7 @@ impl Tap {
         thread::spawn(move || {
             for client in listener.incoming().map_while(io::Result::ok) {
                 let kept = kept.clone();
-                thread::spawn(move || Self::serve(client, &kept));
+                thread::spawn(move || serve(client, &kept));
             }
         });
         Self { addr, seen }
@@ -166,11 +178,15 @@ impl Tap {
             .rsplit_once(':')
             .and_then(|(_, port)| port.parse().ok())
             .unwrap_or(0u16);
-        let Ok(mut server) = TcpStream::connect(("127.0.0.1", port)) else {
+        let Ok(server) = TcpStream::connect(("127.0.0.1", port)) else {
             let _ = client.write_all(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 5\r\n\r\nsorry");
             return;
         };
         let _ = client.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n");
+        Self::carry(client, server, seen);
+    }
+
+    fn carry(mut client: TcpStream, mut server: TcpStream, seen: &Mutex<Vec<u8>>) {
         let (mut back_in, mut back_out) =
             (server.try_clone().unwrap(), client.try_clone().unwrap());
         let back = thread::spawn(move || {
@@ -567,6 +583,55 @@ fn a_proxy_that_stalls_is_given_up_at_the_connect_deadline() {
     });
 }
 
+/// The deadline is for all of it: not for the next byte.
+#[test]
+fn a_peer_that_drips_is_given_up_at_the_connect_deadline_in_every_phase() {
+    in_time(|| {
+        const LIMIT: Duration = Duration::from_secs(1);
+        // How each begins; what follows would never come to an end in time.
+        let record = &[22, 3, 3, 64, 0, 2, 0, 63, 252][..];
+        let connect = b"HTTP/1.1 200 OK\r\nX: ";
+        let socks = &[5, 0, 5, 0, 0, 3, 255];
+        let direct = None;
+        for (proxy, url, begin, phase) in [
+            (direct, "wss://", record, Phase::Tls),
+            (Some("https://"), "ws://", record, Phase::Proxy),
+            (Some("http://"), "ws://", connect, Phase::Proxy),
+            (Some("socks5://"), "ws://", socks, Phase::Proxy),
+        ] {
+            let (listener, _) = raw::listen();
+            let addr = listener.local_addr().unwrap();
+            let dripping = thread::spawn(move || {
+                let mut raw = Raw::accept(&listener);
+                let mut dripped = 0;
+                for byte in begin.iter().chain(std::iter::repeat(&b'x')) {
+                    if raw.stream.write_all(&[*byte]).is_err() {
+                        break;
+                    }
+                    dripped += 1;
+                    thread::park_timeout(Duration::from_millis(20)); // the pace of the drip
+                }
+                dripped
+            });
+            let mut client = Client::new();
+            client.connect_timeout(LIMIT);
+            if let Some(scheme) = proxy {
+                client.proxy(Proxy::new(&format!("{scheme}{addr}")).unwrap());
+            }
+            let started = Instant::now();
+            let result = client.connect(&format!("{url}{addr}/"));
+            let took = started.elapsed();
+            let what = format!("{proxy:?} {url}: {result:?} after {took:?}");
+            assert!(
+                matches!(&result, Err(Error::Timeout(it)) if *it == phase),
+                "{what}"
+            );
+            assert!(took >= LIMIT && took < LIMIT * 10, "{what}");
+            assert!(dripping.join().unwrap() > begin.len(), "{what}");
+        }
+    });
+}
+
 #[test]
 fn a_proxy_that_says_nonsense_or_too_much_is_refused() {
     in_time(|| {
@@ -700,7 +765,8 @@ fn the_environment_names_the_proxy() {
         let proxy = proxy.as_str();
         let bare = tap.addr.to_string();
         let socks = Foreign::microsocks(&["-u", "me", "-P", "secret"]);
-        let socks = socks.url("socks5h", "me:secret@");
+        let socks_tap = Tap::before(socks.port);
+        let socks = format!("socks5h://me:secret@{}", socks_tap.addr);
         let dead = format!("http://127.0.0.1:{}", free_port());
         let (ws, wss) = (plain.url(), secure_url);
         let ported = format!("localhost:{}", secure.addr().port());
@@ -710,10 +776,9 @@ fn the_environment_names_the_proxy() {
         enum Way {
             Direct,
             Tap,
-            /// Past the tap, but not directly.
-            Elsewhere,
+            Socks,
         }
-        use Way::{Direct, Elsewhere, Tap as Tapped};
+        use Way::{Direct, Socks, Tap as Tapped};
         type Variables<'a> = &'a [(&'a str, &'a str)];
         let cases: &[(&str, Variables<'_>, Way)] = &[
             (&ws, &[], Direct),
@@ -738,7 +803,7 @@ fn the_environment_names_the_proxy() {
                 Tapped,
             ),
             (&wss, &[("https_proxy", "")], Direct),
-            (&wss, &[("all_proxy", &socks)], Elsewhere),
+            (&wss, &[("all_proxy", &socks)], Socks),
             (
                 &wss,
                 &[("https_proxy", &dead), ("no_proxy", "localhost")],
@@ -777,11 +842,18 @@ fn the_environment_names_the_proxy() {
             ),
         ];
         for (url, variables, way) in cases {
-            let before = tap.seen().len();
+            let seen = || [&tap, &socks_tap].map(|tap| tap.seen().len());
+            let before = seen();
             let (went, text) = with_environment(variables, url);
             assert!(went, "{variables:?} {url}: {text}");
-            let tapped = tap.seen().len() > before;
-            assert_eq!(tapped, *way == Tapped, "{variables:?} {url}");
+            let after = seen();
+            let taken = match [after[0] > before[0], after[1] > before[1]] {
+                [false, false] => Direct,
+                [true, false] => Tapped,
+                [false, true] => Socks,
+                [true, true] => panic!("both: {variables:?} {url}"),
+            };
+            assert_eq!(taken, *way, "{variables:?} {url}");
         }
         // A proxy that is not there is not passed by.
         for (url, variables) in [

@@ -21,11 +21,12 @@ use std::time::{Duration, Instant};
 
 use certs::{Authority, Cert, Key, Wish, authority, connector, good};
 use common::{Process, program};
-use openssl::ssl::{SslStream, SslVersion};
+use openssl::ssl::{ErrorCode, SslStream, SslVersion};
 use raw::{
     BINARY, CLOSE, PATIENCE, Raw, Running, Side, TEXT, alone_with, answer, echo, hand_out, in_time,
     patient, pattern, request, serve, until,
 };
+use rustix::time::{ClockId, clock_gettime};
 use scratch::Scratch;
 use wstrand::{
     Answer, Client, ClientTls, Error, Identity, Message, Options, Phase, Result, Server,
@@ -68,6 +69,14 @@ fn connect(addr: SocketAddr, url: &str, tls: ClientTls) -> Result<WebSocket> {
 
 fn connect_trusting(addr: SocketAddr) -> WebSocket {
     connect(addr, "wss://localhost/", authority().trusted()).expect("a good server")
+}
+
+fn connect_with(addr: SocketAddr, options: &Options) -> WebSocket {
+    Client::new()
+        .options(options)
+        .tls(authority().trusted())
+        .connect_over(TcpStream::connect(addr).unwrap(), "wss://localhost/")
+        .expect("a good server")
 }
 
 fn says(ws: &mut WebSocket, text: &str) {
@@ -192,11 +201,7 @@ fn raw_server(options: &Options, version: Version) -> (WebSocket, RawTls) {
     let (listener, _) = raw::listen();
     let addr = listener.local_addr().unwrap();
     let server = thread::spawn(move || RawTls::tls_accept(&listener, version).accepted().0);
-    let ws = Client::new()
-        .options(options)
-        .tls(authority().trusted())
-        .connect_over(TcpStream::connect(addr).unwrap(), "wss://localhost/")
-        .expect("the raw server accepts");
+    let ws = connect_with(addr, options);
     (ws, server.join().expect("the raw server accepts"))
 }
 
@@ -250,6 +255,19 @@ fn s_client(addr: SocketAddr, options: &[&str]) -> Process {
             .args(options),
     )
 }
+
+/// The next TLS record, as it is: its first byte tells what it holds. `None` at the end.
+fn record(socket: &mut TcpStream) -> Option<Vec<u8>> {
+    let mut record = vec![0; 5];
+    socket.read_exact(&mut record).ok()?;
+    let len = usize::from(u16::from_be_bytes([record[3], record[4]]));
+    record.resize(5 + len, 0);
+    socket.read_exact(&mut record[5..]).ok()?;
+    Some(record)
+}
+
+const HANDSHAKE_RECORD: u8 = 22;
+const DATA_RECORD: u8 = 23;
 
 /// Answers the opening handshake that `openssl s_server` prints.
 fn accept_by_hand(server: &mut Process) {
@@ -947,6 +965,88 @@ mod versions {
         });
     }
 
+    /// The answer must not wait for whoever sends next: here nobody does.
+    #[test]
+    fn a_wish_to_renegotiate_right_behind_what_fills_the_receiver_s_buffer_is_answered() {
+        in_time(|| {
+            // The receiver's buffer holds a power of two, and is small at first.
+            for exponent in 9..=12 {
+                let len = 1 << exponent;
+                let scratch = Scratch::new();
+                // With this cipher a record is its data and 24 bytes.
+                let cipher = "ECDHE-ECDSA-AES128-GCM-SHA256";
+                let (mut server, addr) = s_server(&scratch, &["-tls1_2", "-cipher", cipher]);
+                let (listener, _) = raw::listen();
+                let front = listener.local_addr().unwrap();
+                let (opened, is_open) = mpsc::channel();
+                let client = thread::spawn(move || {
+                    let mut ws = connect_with(front, &patient()); // without pings, which would take it along
+                    opened.send(()).unwrap();
+                    let received = ws.receive().unwrap().expect("a message").as_bytes().len();
+                    assert_eq!(received, len - 4);
+                    ws.receive().map(|_| ()).unwrap_err();
+                });
+                let (mut near, _) = listener.accept().unwrap();
+                near.set_nodelay(true).unwrap();
+                let mut far = TcpStream::connect(addr).unwrap();
+                let (mut near_in, mut far_out) =
+                    (near.try_clone().unwrap(), far.try_clone().unwrap());
+                let (said, client_says) = mpsc::channel();
+                let there = thread::spawn(move || {
+                    while let Some(record) = record(&mut near_in) {
+                        said.send(record[0]).unwrap();
+                        far_out.write_all(&record).unwrap();
+                    }
+                });
+                // What comes behind the answer to the opening handshake is kept until it is whole.
+                let (kept, is_kept) = mpsc::channel();
+                let back = thread::spawn(move || {
+                    loop {
+                        let record = record(&mut far).expect("an answer");
+                        near.write_all(&record).unwrap();
+                        if record[0] == DATA_RECORD {
+                            break;
+                        }
+                    }
+                    let mut together = Vec::new();
+                    let mut data = 0;
+                    while let Some(record) = record(&mut far) {
+                        together.extend_from_slice(&record);
+                        if record[0] == HANDSHAKE_RECORD {
+                            break;
+                        }
+                        data += record.len() - 5 - 24;
+                        kept.send(data).unwrap();
+                    }
+                    near.write_all(&together).unwrap();
+                    while record(&mut far).is_some() {}
+                    let _ = near.shutdown(Shutdown::Write);
+                });
+                accept_by_hand(&mut server);
+                is_open.recv_timeout(PATIENCE).unwrap();
+                let frame = raw::Build {
+                    first: 0x80 | BINARY,
+                    mask: None,
+                    payload: vec![b'.'; len - 4],
+                    length: None,
+                };
+                let frame = frame.bytes();
+                assert_eq!(frame.len(), len);
+                server.write(&frame);
+                // Else the next line could be taken for data.
+                while is_kept.recv_timeout(PATIENCE).unwrap() < len {}
+                while client_says.try_recv().is_ok() {}
+                server.write(b"r\n");
+                let answer = client_says.recv_timeout(PATIENCE);
+                assert_eq!(answer, Ok(HANDSHAKE_RECORD), "behind {len} bytes");
+                server.kill();
+                back.join().unwrap();
+                client.join().unwrap();
+                there.join().unwrap();
+            }
+        });
+    }
+
     const KEY_UPDATE: &str = "<<< TLS 1.3, Handshake [length 0005], KeyUpdate";
 
     #[test]
@@ -973,6 +1073,90 @@ mod versions {
             let answers = answers.iter().filter(|line| line.as_str() == KEY_UPDATE);
             assert_eq!(answers.count(), 10);
             client.kill();
+        });
+    }
+
+    /// How much processor time this thread has used.
+    fn processor_time() -> Duration {
+        let time = clock_gettime(ClockId::ThreadCPUTime);
+        Duration::try_from(time).expect("it goes forwards")
+    }
+
+    /// Orders so many key updates, each of which wants an answer.
+    fn flood(peer: &mut Process, count: u32) {
+        for _ in 0..count {
+            peer.write(b"K\n");
+            // One line at a time: a second one in the same read would be thrown away.
+            peer.line_with(">>> TLS 1.3, Handshake [length 0005], KeyUpdate");
+        }
+    }
+
+    const FLOOD: u32 = 10_000;
+
+    /// A fifth of it is usual, with nothing optimised.
+    const FLOOD_MAY_COST: Duration = Duration::from_secs(5);
+
+    #[test]
+    fn ten_thousand_key_updates_of_a_client_cost_little_and_the_connection_lives_on() {
+        in_time(|| {
+            let (cost, costs) = mpsc::channel();
+            let server = secure(
+                good(),
+                |server| {
+                    server.options(&patient());
+                },
+                move |mut ws| {
+                    while let Ok(Some(message)) = ws.receive() {
+                        let message = message.into_owned();
+                        cost.send(processor_time()).unwrap();
+                        ws.send(&message).unwrap();
+                    }
+                },
+            );
+            let mut client = s_client(server.addr(), &["-tls1_3", "-msg"]);
+            client.line_with("New, TLSv1.3");
+            client.write(&request("localhost", ""));
+            client.line("HTTP/1.1 101");
+            client.write(&line_frame(Side::Client, "before"));
+            client.line_with("before");
+            let before = costs.recv_timeout(PATIENCE).unwrap();
+            flood(&mut client, FLOOD);
+            client.write(&line_frame(Side::Client, "after"));
+            client.line(KEY_UPDATE);
+            client.line_with("after");
+            let cost = costs.recv_timeout(PATIENCE).unwrap() - before;
+            assert!(cost < FLOOD_MAY_COST, "{cost:?}");
+            client.kill();
+        });
+    }
+
+    #[test]
+    fn ten_thousand_key_updates_of_a_server_cost_little_and_the_connection_lives_on() {
+        in_time(|| {
+            let scratch = Scratch::new();
+            let (mut server, addr) = s_server(&scratch, &["-tls1_3", "-msg"]);
+            let (opened, is_open) = mpsc::channel();
+            let (answered, has_answered) = mpsc::channel();
+            let client = thread::spawn(move || {
+                let mut ws = connect_with(addr, &patient());
+                let before = processor_time();
+                opened.send(()).unwrap();
+                assert_eq!(ws.receive().unwrap(), Some(Message::Text("after\n")));
+                let cost = processor_time() - before;
+                ws.send_text("answer").unwrap();
+                answered.send(()).unwrap();
+                assert!(ws.receive().is_err());
+                cost
+            });
+            accept_by_hand(&mut server);
+            is_open.recv_timeout(PATIENCE).unwrap();
+            flood(&mut server, FLOOD);
+            server.write(&line_frame(Side::Server, "after"));
+            server.line(KEY_UPDATE);
+            has_answered.recv_timeout(PATIENCE).unwrap();
+            server.kill();
+            let cost = client.join().unwrap();
+            assert!(cost < FLOOD_MAY_COST, "{cost:?}");
         });
     }
 
@@ -1310,37 +1494,90 @@ mod endings {
         (bytes, [first, second, third])
     }
 
+    /// Sends the first `len` bytes of three messages and ends, with close_notify or without: neither is a Close
+    /// frame. Says whether there would have been more.
+    fn is_cut_after(len: usize, mut ws: WebSocket, mut raw: RawTls) -> bool {
+        let (bytes, complete) = three_messages(&raw);
+        raw.write(&bytes[..len]);
+        if len % 2 == 0 {
+            let _ = raw.stream.shutdown();
+        }
+        raw.cut();
+        let expected = complete.iter().filter(|at| **at <= len).count();
+        for message in 0..expected {
+            let received = ws.receive().unwrap().expect("a message");
+            let sent = [
+                Message::Text("one"),
+                Message::Binary(&[2, 2]),
+                Message::Text("three"),
+            ];
+            assert_eq!(received, sent[message], "cut after {len}");
+        }
+        is_abnormal(ws.receive());
+        len < bytes.len()
+    }
+
     #[test]
     fn a_stream_that_is_cut_after_any_byte_ends_with_1006_and_without_half_messages() {
         in_time(|| {
-            let (_running, connections) = secure_hand_out(&patient());
-            let addr = _running.addr();
-            let mut len = 0;
-            loop {
-                let mut raw = RawTls::tls_connect(addr, VERSIONS[len / 2 % 2]).opened("localhost");
+            let (running, connections) = secure_hand_out(&patient());
+            let as_server = |len| {
+                let version = VERSIONS[len / 2 % 2];
+                let raw = RawTls::tls_connect(running.addr(), version).opened("localhost");
+                let ws = connections.recv_timeout(PATIENCE).unwrap();
+                is_cut_after(len, ws, raw)
+            };
+            assert!((0..100).any(|len| !as_server(len)));
+            let as_client = |len| {
+                let (ws, raw) = raw_server(&patient(), VERSIONS[len / 2 % 2]);
+                is_cut_after(len, ws, raw)
+            };
+            assert!((0..100).any(|len| !as_client(len)));
+        });
+    }
+
+    /// A message and the beginning of another, in one piece.
+    fn one_and_a_half(side: Side) -> Vec<u8> {
+        let whole = line_frame(side, "whole");
+        let half = line_frame(side, "half");
+        [&whole[..], &half[..half.len() - 3]].concat()
+    }
+
+    #[test]
+    fn openssl_s_client_that_is_killed_inside_a_message_ends_with_1006() {
+        in_time(|| {
+            let (server, connections) = secure_hand_out(&patient());
+            for version in ["-tls1_2", "-tls1_3"] {
+                let mut client = s_client(server.addr(), &[version]);
+                client.write(&request("localhost", ""));
+                client.line("HTTP/1.1 101");
                 let mut ws = connections.recv_timeout(PATIENCE).unwrap();
-                let (bytes, complete) = three_messages(&raw);
-                raw.write(&bytes[..len]);
-                // With close_notify or without: neither is a Close frame.
-                if len % 2 == 0 {
-                    let _ = raw.stream.shutdown();
-                }
-                raw.cut();
-                let expected = complete.iter().filter(|at| **at <= len).count();
-                for message in 0..expected {
-                    let received = ws.receive().unwrap().expect("a message");
-                    let sent = [
-                        Message::Text("one"),
-                        Message::Binary(&[2, 2]),
-                        Message::Text("three"),
-                    ];
-                    assert_eq!(received, sent[message], "cut after {len}");
-                }
+                client.write(&one_and_a_half(Side::Client));
+                assert_eq!(ws.receive().unwrap(), Some(Message::Text("whole\n")));
+                client.kill();
                 is_abnormal(ws.receive());
-                if len == bytes.len() {
-                    break;
-                }
-                len += 1;
+            }
+        });
+    }
+
+    #[test]
+    fn openssl_s_server_that_is_killed_inside_a_message_ends_with_1006() {
+        in_time(|| {
+            let scratch = Scratch::new();
+            for version in ["-tls1_2", "-tls1_3"] {
+                let (mut server, addr) = s_server(&scratch, &[version]);
+                let (received, has_received) = mpsc::channel();
+                let client = thread::spawn(move || {
+                    let mut ws = connect_trusting(addr);
+                    assert_eq!(ws.receive().unwrap(), Some(Message::Text("whole\n")));
+                    received.send(()).unwrap();
+                    is_abnormal(ws.receive());
+                });
+                accept_by_hand(&mut server);
+                server.write(&one_and_a_half(Side::Server));
+                has_received.recv_timeout(PATIENCE).unwrap();
+                server.kill();
+                client.join().unwrap();
             }
         });
     }
@@ -1413,6 +1650,43 @@ mod endings {
 
     #[test]
     fn our_end_says_close_notify_before_it_ends_tcp() {
+        fn ends_well(raw: &mut RawTls) {
+            let read = raw.stream.ssl_read(&mut [0]);
+            let error = read.expect_err("nothing follows Close");
+            assert_eq!(error.code(), ErrorCode::ZERO_RETURN, "{error}");
+            let below = raw.hold().socket.read(&mut [0]);
+            assert!(matches!(below, Ok(0)), "instead of FIN: {below:?}");
+        }
+        in_time(|| {
+            both_roles(&patient(), |mut ws, mut raw| {
+                raw.send_close(1000, "theirs");
+                assert_eq!(ws.receive().unwrap(), None);
+                assert_eq!(raw.frame().close(), (1000, "theirs"));
+                if raw.side == Side::Server {
+                    // It closes first (RFC 6455, section 7.1.1).
+                    let _ = raw.stream.shutdown();
+                    raw.cut();
+                }
+                assert!(ws.wait_closed().was_clean);
+                ends_well(&mut raw);
+            });
+            both_roles(&patient(), |mut ws, mut raw| {
+                ws.close(4000, "ours").unwrap();
+                let close = raw.frame();
+                assert_eq!(close.close(), (4000, "ours"));
+                raw.send(CLOSE, close.payload);
+                if raw.side == Side::Server {
+                    let _ = raw.stream.shutdown();
+                    raw.cut();
+                }
+                assert!(ws.wait_closed().was_clean);
+                ends_well(&mut raw);
+            });
+        });
+    }
+
+    #[test]
+    fn openssl_s_client_sees_close_notify_and_no_other_end() {
         in_time(|| {
             let server = secure_echo(good());
             for version in ["-tls1_2", "-tls1_3"] {
@@ -1426,9 +1700,15 @@ mod endings {
                     length: None,
                 };
                 client.write(&close.bytes());
-                client.line_with("<<< TLS 1.");
-                client.line_with("warning close_notify");
-                client.kill();
+                // What the command says itself has another arrow.
+                let alert = client.line_with(", warning close_notify");
+                let alert = match alert.starts_with("<<< TLS 1.") {
+                    true => alert,
+                    false => client.line_with("<<< TLS 1."),
+                };
+                assert!(alert.ends_with(", warning close_notify"), "{alert}");
+                let ended = client.finish_within(PATIENCE);
+                assert!(ended.status.success(), "{}", ended.transcript());
             }
         });
     }
@@ -1630,12 +1910,7 @@ mod full_duplex {
     /// Both ends of one connection.
     fn pair(options: &Options) -> (Running, WebSocket, WebSocket) {
         let (running, connections) = secure_hand_out(options);
-        let tcp = TcpStream::connect(running.addr()).unwrap();
-        let one = Client::new()
-            .options(options)
-            .tls(authority().trusted())
-            .connect_over(tcp, "wss://localhost/")
-            .unwrap();
+        let one = connect_with(running.addr(), options);
         let other = connections.recv_timeout(PATIENCE).unwrap();
         (running, one, other)
     }

@@ -116,11 +116,21 @@ impl Shared {
         let socket = state.socket.take();
         state.encoder.retire();
         state.discard_output();
+        // Who waited until the peer ended TCP has not ended it himself, and TLS has a last word for that.
+        let is_first_end =
+            socket.is_some() && info.was_clean && !state.half_close && !state.is_writing;
+        state.is_writing |= is_first_end;
         drop(state);
-        self.progress.notify_all();
         if let Some(socket) = socket {
+            if is_first_end {
+                socket.finish();
+            }
             socket.shutdown();
         }
+        if is_first_end {
+            self.lock().is_writing = false;
+        }
+        self.progress.notify_all();
         self.leave_groups();
         info
     }

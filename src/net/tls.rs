@@ -163,8 +163,8 @@ impl TlsSession {
     ///
     /// # Errors
     ///
-    /// `Interrupted` if the peer sent something that brought no data yet: it lives. The caller flushes,
-    /// and calls again.
+    /// `Interrupted` if the peer sent something that brought no data, but may want an answer, or not all of a
+    /// record yet: it lives. The caller flushes, and calls again.
     pub(crate) fn receive(
         &self,
         below: &Stream,
@@ -224,27 +224,34 @@ impl TlsSession {
             }
         };
         buffer.truncate(filled);
-        self.keep_outgoing(session)?;
+        let has_said = self.keep_outgoing(session)?;
         match result {
+            // The peer may send nothing more before it has that.
+            Err(error)
+                if filled == start && has_said && error.kind() == io::ErrorKind::WouldBlock =>
+            {
+                Err(io::ErrorKind::Interrupted.into())
+            }
             Err(error) if filled == start => Err(error),
             // Whatever else there was to say will be said by the next call.
             _ => Ok(filled - start),
         }
     }
 
-    /// Keeps what the session wants to send until somebody flushes it.
+    /// Keeps what the session wants to send until somebody flushes it. Returns whether there was something.
     ///
     /// # Errors
     ///
     /// There is no memory for it: the session has lost a part of what it says, and is broken.
-    fn keep_outgoing(&self, session: &mut Session) -> io::Result<()> {
+    fn keep_outgoing(&self, session: &mut Session) -> io::Result<bool> {
         let mut outgoing = session.pipe.take_outgoing();
-        if !outgoing.is_empty() && !session.is_finished {
-            reserve(&mut session.unsent, outgoing.len())?;
-            session.unsent.append(&mut outgoing);
-            self.has_unsent.store(true, Ordering::Release);
+        if outgoing.is_empty() || session.is_finished {
+            return Ok(false);
         }
-        Ok(())
+        reserve(&mut session.unsent, outgoing.len())?;
+        session.unsent.append(&mut outgoing);
+        self.has_unsent.store(true, Ordering::Release);
+        Ok(true)
     }
 
     /// Whether ciphertext waits for [`Self::flush`].
@@ -311,7 +318,7 @@ impl TlsSession {
         let kept = self.keep_outgoing(&mut session);
         session.is_finished = true;
         drop(session);
-        let _ = kept.and_then(|()| self.flush(below, Wait::Never));
+        let _ = kept.and_then(|_| self.flush(below, Wait::Never));
         self.has_unsent.store(false, Ordering::Release);
     }
 }

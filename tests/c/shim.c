@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 static atomic_ullong state;
-static atomic_long injected;
+static atomic_long injected, interrupted, shortened;
 static int resets;
 
 __attribute__((constructor)) static void start(void)
@@ -40,7 +40,7 @@ int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*
 /* That it did something at all, the tests look for. */
 __attribute__((destructor)) static void end(void)
 {
-    fprintf(stderr, "shim: %ld faults\n", injected);
+    fprintf(stderr, "shim: %ld faults, %ld interrupted, %ld shortened\n", injected, interrupted, shortened);
 }
 
 /* The next number of the schedule, below `limit`. */
@@ -55,6 +55,7 @@ static unsigned next(unsigned limit)
 static int fail(int error)
 {
     injected++;
+    interrupted += error == EINTR;
     errno = error;
     return -1;
 }
@@ -64,6 +65,7 @@ static size_t fewer(size_t size)
     if (size < 2 || next(4) != 0)
         return size;
     injected++;
+    shortened++;
     return 1 + next(size < 4096 ? (unsigned)size : 4096) % size;
 }
 
