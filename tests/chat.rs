@@ -56,6 +56,7 @@ fn one_process_alone_is_a_whole_chat_for_pages_and_both_terminal_clients() {
 
 #[test]
 fn a_killed_server_behind_haproxy_loses_nobody_and_nothing_is_said_twice_or_out_of_order() {
+    build_clients();
     let redis = Redis::start(free_port());
     let mut servers = [Some(redis.server("a")), Some(redis.server("b"))];
     let url = |server: &Option<ChatServer>| server.as_ref().expect("it runs").url.clone();
@@ -393,8 +394,12 @@ fn rust_client(url: &str, name: &str) -> Process {
 }
 
 fn cpp_client(url: &str, name: &str) -> Process {
+    Process::start(staged(built_cpp_client()).args([url, "lobby", name]))
+}
+
+fn built_cpp_client() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    let built = BUILT.get_or_init(|| {
+    BUILT.get_or_init(|| {
         let built = c_library::scratch("client").join("chat");
         let mut command = Language::Cpp.compiler("c++17");
         command
@@ -405,6 +410,11 @@ fn cpp_client(url: &str, name: &str) -> Process {
             .args(libraries());
         Process::start(&mut command).succeed();
         built
-    });
-    Process::start(staged(built).args([url, "lobby", name]))
+    })
+}
+
+/// Before others begin to wait for what the clients say.
+fn build_clients() {
+    example("chat_client");
+    built_cpp_client();
 }
