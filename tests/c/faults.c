@@ -104,6 +104,7 @@ static void no_threads(const char *url, wstrand_server *server)
     CHECK_INT(told, 100);
     CHECK_INT(wstrand_server_stat(server, WSTRAND_STAT_REFUSED_THREAD), 100);
     CHECK_INT(wstrand_server_stat(server, WSTRAND_STAT_ACCEPTED), 200);
+    CHECK_INT(wstrand_server_stat(server, WSTRAND_STAT_SHORTAGES), 100);
 }
 
 static void ways_that_fail(const char *url)
