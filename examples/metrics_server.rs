@@ -131,6 +131,12 @@ fn metrics(stats: &ServerStats) -> String {
         ],
     );
     metric(
+        "shortages_total",
+        "counter",
+        "Waits for descriptors, memory or threads.",
+        &[("", stats.shortages)],
+    );
+    metric(
         "messages_total",
         "counter",
         "Messages.",

@@ -532,6 +532,11 @@
 #define WSTRAND_STAT_REFUSED_THREAD 23
 
 /**
+ * How often a server had to wait before it could accept, because the system was short of descriptors, memory or threads.
+ */
+#define WSTRAND_STAT_SHORTAGES 24
+
+/**
  * No logging.
  */
 #define WSTRAND_LOG_OFF 0

@@ -62,6 +62,8 @@ pub struct ServerStats {
     pub answered: u64,
     /// Connections that did not come to be.
     pub refused: Refused,
+    /// How often accepting had to wait because the system was short of descriptors, memory or threads.
+    pub shortages: u64,
 }
 
 /// Why connections to a server did not come to be, and how many.

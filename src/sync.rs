@@ -1,11 +1,15 @@
 //! What an open connection's threads wait with: the standard library's, or in the models that tests/models.sh runs
 //! shuttle's, which tries one order of the threads after another.
+//! Where a unit test plays a script, what a thread would do is done by the test's own.
 
 #[cfg(not(all(test, shuttle)))]
 pub(crate) use std::sync::{Condvar, Mutex, MutexGuard};
 
-#[cfg(not(all(test, shuttle)))]
+#[cfg(not(test))]
 pub(crate) use crate::threads::spawn;
+
+#[cfg(all(test, not(shuttle)))]
+pub(crate) use crate::net::script::spawn;
 
 #[cfg(all(test, shuttle))]
 pub(crate) use shuttle::{

@@ -257,53 +257,50 @@ fn interposed() -> &'static (PathBuf, PathBuf) {
     })
 }
 
-/// Runs a program of `tests/c` on a system with faults, at least so many. Returns how many calls were interrupted
-/// and how many shortened.
-fn run(name: &str, arguments: &[&str], seed: u32, more: &[(&str, &str)], least: u32) -> [u32; 2] {
+/// Runs a program of `tests/c` on a system with faults of these kinds, each so often at the least.
+fn run(name: &str, arguments: &[&str], seed: u32, faults: &[(&str, u32)]) {
     let (library, shim) = interposed();
     let variant = format!("faults-{}", thread::current().name().unwrap_or_default());
     let mut command = Command::new(build(&variant, name, "c11", &["-O1"]));
+    let kinds: Vec<&str> = faults.iter().map(|(kind, _)| *kind).collect();
     command
         .args(arguments)
         .env("LD_LIBRARY_PATH", library)
         .env("LD_PRELOAD", shim)
         .env("SHIM_SEED", seed.to_string())
-        .envs(more.iter().copied());
+        .env("SHIM_FAULTS", kinds.join(" "));
     let finished = Process::start(&mut command).succeed_within(LONG);
-    let told = finished
-        .stderr
-        .iter()
-        .find_map(|line| line.strip_prefix("shim: "));
-    let count = |of: &str| {
-        let counts = told?.split(", ").map(|count| count.split_once(' '));
-        let (count, _) = counts.flatten().find(|(_, what)| *what == of)?;
-        count.parse::<u32>().ok()
-    };
-    let counts = ["faults", "interrupted", "shortened"].map(count);
-    match counts {
-        [Some(faults), Some(interrupted), Some(shortened)] if faults >= least => {
-            [interrupted, shortened]
-        }
-        _ => panic!("{counts:?}: {}", finished.transcript()),
+    for (kind, least) in faults {
+        let told = finished.stderr.iter().find_map(|line| {
+            let (told, times) = line.strip_prefix("shim: ")?.split_once(' ')?;
+            (told == *kind).then(|| times.parse::<u32>().ok())?
+        });
+        assert!(
+            told.is_some_and(|times| times >= *least),
+            "{kind}: {}",
+            finished.transcript()
+        );
     }
 }
 
 #[test]
-fn a_system_that_interrupts_shortens_and_refuses_calls_loses_nothing_and_resets_are_errors() {
+fn a_system_that_interrupts_shortens_and_refuses_calls_loses_nothing() {
+    let faults = |most| [("interrupt", most), ("shorten", most), ("accept", 1)];
     for seed in 1..=2 {
-        run("faults.c", &[], seed, &[], 500);
-        run(
-            "faults.c",
-            &["lenient"],
-            seed,
-            &[("SHIM_RESETS", "yes")],
-            100,
-        );
+        run("faults.c", &[], seed, &faults(200));
     }
-    run("duplex.c", &["light"], 7, &[], 100);
-    run("signals.c", &["light"], 8, &[], 100);
+    run("duplex.c", &["light"], 7, &faults(50)[..2]);
+    run("signals.c", &["light"], 8, &faults(50)[..2]);
     for seed in 9..=12 {
-        run("dispatch.c", &[], seed, &[], 10);
+        run("dispatch.c", &[], seed, &faults(5)[..2]);
+    }
+}
+
+#[test]
+fn resets_are_errors_and_what_was_not_reset_goes_on() {
+    for seed in 1..=2 {
+        let faults = [("interrupt", 50), ("shorten", 50), ("reset", 1)];
+        run("faults.c", &["resets"], seed, &faults);
     }
 }
 
@@ -317,12 +314,18 @@ fn a_system_that_interrupts_and_shortens_calls_loses_nothing_over_tls() {
     folder.write("server.key", &certs::good().key);
     let path = folder.dir().to_str().expect("a path in UTF-8");
     for seed in 13..=14 {
-        let counts = run("faults_tls.c", &[path], seed, &[], 300);
-        assert!(counts.iter().all(|count| *count >= 100), "{counts:?}");
+        let faults = [("interrupt", 100), ("shorten", 100), ("accept", 0)];
+        run("faults_tls.c", &[path], seed, &faults);
     }
 }
 
 #[test]
 fn clients_for_whom_there_is_no_thread_are_told_and_the_others_served() {
-    run("faults.c", &["lenient"], 9, &[("SHIM_THREADS", "yes")], 1);
+    run("faults.c", &["threads"], 9, &[("thread", 100)]);
+}
+
+#[test]
+fn names_that_are_not_found_and_addresses_that_are_not_reached_are_errors_and_leave_nothing() {
+    let faults = [("interrupt", 50), ("connect", 50), ("lookup", 20)];
+    run("faults.c", &["reach"], 10, &faults);
 }

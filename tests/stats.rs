@@ -442,6 +442,7 @@ fn the_example_serves_exact_counters_as_prometheus_text_on_the_same_port() {
                 bytes.len() as u64,
             ),
             ("buffered_bytes", 0),
+            ("shortages_total", 0),
         ];
         for (name, wanted) in wanted {
             assert_eq!(value(&format!("wstrand_{name}")), Some(wanted), "{name}");

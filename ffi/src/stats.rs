@@ -55,6 +55,8 @@ pub const WSTRAND_STAT_REFUSED_TLS: c_int = 21;
 pub const WSTRAND_STAT_REFUSED_LOST: c_int = 22;
 /// Connections for which no thread could be started; they got status 503.
 pub const WSTRAND_STAT_REFUSED_THREAD: c_int = 23;
+/// How often a server had to wait before it could accept, because the system was short of descriptors, memory or threads.
+pub const WSTRAND_STAT_SHORTAGES: c_int = 24;
 
 /// Tells a counter of the connection, as of now; after its end as of then. Payload over wire bytes tells how well
 /// messages compress.
@@ -122,6 +124,7 @@ fn of_server(stats: &ServerStats, stat: c_int) -> u64 {
         WSTRAND_STAT_REFUSED_TLS => stats.refused.tls,
         WSTRAND_STAT_REFUSED_LOST => stats.refused.lost,
         WSTRAND_STAT_REFUSED_THREAD => stats.refused.thread,
+        WSTRAND_STAT_SHORTAGES => stats.shortages,
         _ => of_traffic(&stats.traffic, stat),
     }
 }

@@ -17,6 +17,8 @@ mod prepared;
 mod receiver;
 mod sender;
 pub(crate) mod shared;
+#[cfg(all(test, not(shuttle)))]
+mod tests;
 mod web_socket;
 mod writer;
 

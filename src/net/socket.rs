@@ -3,6 +3,8 @@
 //! The socket stays in blocking mode, because both directions share that flag; what must not block asks
 //! for it call by call. Every write says MSG_NOSIGNAL: a C program has not ignored SIGPIPE.
 
+#[cfg(all(test, not(shuttle)))]
+use std::sync::Arc;
 use std::{
     io::{self, IoSlice},
     net::SocketAddr,
@@ -19,10 +21,16 @@ use rustix::{
     },
 };
 
+#[cfg(all(test, not(shuttle)))]
+use crate::net::script::Script;
+
 /// A connected socket. All methods may be called from any thread, at the same time.
 #[derive(Debug)]
 pub(crate) struct Socket {
     fd: OwnedFd,
+    /// What stands in for the system.
+    #[cfg(all(test, not(shuttle)))]
+    script: Option<Arc<Script>>,
 }
 
 /// What TCP sockets are told.
@@ -97,7 +105,21 @@ impl Socket {
         // have anything. Sockets that are not TCP have no such options.
         let _ = sockopt::set_tcp_nodelay(&fd, tcp.nodelay);
         let _ = sockopt::set_socket_keepalive(&fd, tcp.keepalive);
-        Self { fd }
+        Self {
+            fd,
+            #[cfg(all(test, not(shuttle)))]
+            script: None,
+        }
+    }
+
+    /// A socket for which a script stands in.
+    #[cfg(all(test, not(shuttle)))]
+    pub(crate) fn scripted(script: Arc<Script>) -> Self {
+        let nothing = std::fs::File::open("/dev/null").expect("it is always there");
+        Self {
+            fd: nothing.into(),
+            script: Some(script),
+        }
     }
 
     /// The peer's address, if it is one of the Internet's.
@@ -125,8 +147,8 @@ impl Socket {
             _ => RecvFlags::DONTWAIT,
         };
         loop {
-            match recv(&self.fd, spare_capacity(buffer), flags) {
-                Ok((len, _)) => return Ok(len),
+            match self.call_recv(buffer, flags) {
+                Ok(len) => return Ok(len),
                 Err(rustix::io::Errno::INTR) => {}
                 Err(rustix::io::Errno::AGAIN) if wait != Wait::Never => {
                     self.wait_for(PollFlags::IN, wait)?;
@@ -148,24 +170,10 @@ impl Socket {
 
     /// Writes two pieces as [`Self::send`] writes one, with as few system calls.
     pub(crate) fn send_vectored(&self, pieces: [&[u8]; 2], wait: Wait) -> io::Result<usize> {
-        const FLAGS: SendFlags = SendFlags::NOSIGNAL.union(SendFlags::DONTWAIT);
         let [mut first, mut second] = pieces;
         let all = first.len() + second.len();
         while first.len() + second.len() > 0 {
-            let sent = if second.is_empty() {
-                send(&self.fd, first, FLAGS)
-            } else if first.is_empty() {
-                send(&self.fd, second, FLAGS)
-            } else {
-                let pieces = [IoSlice::new(first), IoSlice::new(second)];
-                sendmsg(
-                    &self.fd,
-                    &pieces,
-                    &mut SendAncillaryBuffer::default(),
-                    FLAGS,
-                )
-            };
-            match sent {
+            match self.call_send([first, second]) {
                 Ok(sent) => {
                     let of_first = sent.min(first.len());
                     first = &first[of_first..];
@@ -201,7 +209,7 @@ impl Socket {
             }
             // A time that the system's clock type cannot hold is for ever.
             let timeout = remaining.and_then(|remaining| Timespec::try_from(remaining).ok());
-            match poll(&mut [PollFd::new(&self.fd, events)], timeout.as_ref()) {
+            match self.call_poll(events, timeout.as_ref()) {
                 Ok(0) | Err(rustix::io::Errno::INTR) => {}
                 Ok(_) => return Ok(()),
                 Err(error) => return Err(error.into()),
@@ -211,8 +219,50 @@ impl Socket {
 
     /// Ends one direction or both. Wakes whoever is blocked in [`Self::receive`] or [`Self::send`].
     pub(crate) fn shutdown(&self, how: Shutdown) {
+        #[cfg(all(test, not(shuttle)))]
+        if let Some(script) = &self.script {
+            return script.shutdown(how);
+        }
         // A socket that is not connected any more is as good as shut down.
         let _ = shutdown(&self.fd, how);
+    }
+
+    // The system calls themselves.
+
+    fn call_recv(&self, buffer: &mut Vec<u8>, flags: RecvFlags) -> rustix::io::Result<usize> {
+        #[cfg(all(test, not(shuttle)))]
+        if let Some(script) = &self.script {
+            return script.recv(buffer, flags);
+        }
+        recv(&self.fd, spare_capacity(buffer), flags).map(|(len, _)| len)
+    }
+
+    fn call_send(&self, pieces: [&[u8]; 2]) -> rustix::io::Result<usize> {
+        const FLAGS: SendFlags = SendFlags::NOSIGNAL.union(SendFlags::DONTWAIT);
+        #[cfg(all(test, not(shuttle)))]
+        if let Some(script) = &self.script {
+            return script.send(pieces);
+        }
+        match pieces {
+            [one, []] | [[], one] => send(&self.fd, one, FLAGS),
+            pieces => {
+                let pieces = pieces.map(IoSlice::new);
+                let mut nothing = SendAncillaryBuffer::default();
+                sendmsg(&self.fd, &pieces, &mut nothing, FLAGS)
+            }
+        }
+    }
+
+    fn call_poll(
+        &self,
+        events: PollFlags,
+        timeout: Option<&Timespec>,
+    ) -> rustix::io::Result<usize> {
+        #[cfg(all(test, not(shuttle)))]
+        if let Some(script) = &self.script {
+            return script.poll(events, timeout.is_none());
+        }
+        poll(&mut [PollFd::new(&self.fd, events)], timeout)
     }
 }
 

@@ -292,6 +292,7 @@ impl Control {
         serve: &Arc<Serve>,
     ) -> Result<()> {
         let mut turned_away = TurnedAway::default();
+        let mut complaints = Complaints::default();
         let mut back_off = FIRST_BACK_OFF;
         loop {
             wait_readable(
@@ -323,7 +324,8 @@ impl Control {
                 Err(_) => continue,
             };
             // Out of descriptors, memory or threads: to try again at once would only burn the processor.
-            log::warn!(target: "wstrand", "cannot accept, waiting {back_off:?}: {shortage}");
+            self.lock().past.shortages += 1;
+            complaints.say(&shortage);
             wait_readable(&[woken.as_fd()], Some(back_off));
             back_off = (back_off * 2).min(LAST_BACK_OFF);
         }
@@ -542,6 +544,32 @@ impl Drop for Leaving {
     }
 }
 
+/// What is logged of shortages: not each turn of one that lasts.
+#[derive(Default)]
+struct Complaints {
+    last: Option<Instant>,
+    unsaid: u64,
+}
+
+impl Complaints {
+    fn say(&mut self, shortage: &io::Error) {
+        if self
+            .last
+            .is_some_and(|last| last.elapsed() < COMPLAINTS_APART)
+        {
+            self.unsaid += 1;
+            return;
+        }
+        self.last = Some(Instant::now());
+        match std::mem::take(&mut self.unsaid) {
+            0 => log::warn!(target: "wstrand", "cannot accept, waiting: {shortage}"),
+            unsaid => {
+                log::warn!(target: "wstrand", "cannot accept, waiting: {shortage}; {unsaid} times since this was said");
+            }
+        }
+    }
+}
+
 /// Clients that got status 503 and must be given time to read it: a socket that is closed with unread
 /// input destroys what was written.
 #[derive(Default)]
@@ -598,6 +626,9 @@ fn join(threads: Vec<JoinHandle<()>>) {
 
 const FIRST_BACK_OFF: Duration = Duration::from_millis(10);
 const LAST_BACK_OFF: Duration = Duration::from_secs(1);
+
+/// How often a shortage that lasts is logged.
+const COMPLAINTS_APART: Duration = Duration::from_secs(5);
 
 /// How long connections that were cut have to notice it.
 const AFTER_CUT: Duration = Duration::from_millis(250);

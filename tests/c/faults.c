@@ -1,10 +1,17 @@
 /* What a program sees of a system whose calls fail (shim.c): an error, with a code that fits, or the right bytes; and no
-   call that does not come back. "lenient" as the argument lets connections be lost. */
+   call that does not come back.
+
+     faults           nothing may be lost
+     faults resets    connections are, and not all of them
+     faults threads   a server has no thread for every third of 300 clients: 100 are told, 200 served
+     faults reach     names are not found, and addresses not reached */
 #include "check.h"
+#include <errno.h>
 
 enum { ROUNDS = 30, MESSAGES = 20, SIZE = 20000 };
 
 static bool lenient;
+static long lost;
 
 static bool is_lost(int code)
 {
@@ -18,6 +25,7 @@ static bool went_well(int code, const char *call)
         return true;
     if (!CHECK(lenient && is_lost(code)))
         fprintf(stderr, "%s: %s\n", call, wstrand_strerror(code));
+    lost++;
     return false;
 }
 
@@ -49,22 +57,97 @@ static long converse(const char *url, unsigned char *message)
     return echoes;
 }
 
-int main(int argc, char **argv)
+static void conversations(const char *url, int rounds)
 {
     unsigned char *message = malloc(4 * SIZE);
-    char url[URL_SIZE];
-    wstrand_server *server = serve_echo(url);
     long echoes = 0;
-    int i, rounds;
-    lenient = argc > 1 && strcmp(argv[1], "lenient") == 0;
-    rounds = lenient ? ROUNDS / 3 : ROUNDS; /* a reset takes a second to get over */
+    int i;
     for (i = 0; i < rounds; i++)
         echoes += converse(url, message);
     if (lenient)
-        CHECK(echoes > 0 && echoes <= rounds * MESSAGES);
+        CHECK(echoes > 0 && lost > 0);
     else
         CHECK_INT(echoes, rounds * MESSAGES);
     free(message);
+}
+
+/* One message there and back. */
+static void be_served(wstrand_connection *connection)
+{
+    const void *data;
+    size_t size;
+    int kind;
+    CHECK_OK(wstrand_connection_send_text(connection, "here", 4, NULL));
+    if (CHECK_OK(wstrand_connection_receive(connection, PATIENCE_MS, &kind, &data, &size, NULL)))
+        CHECK(size == 4 && memcmp(data, "here", 4) == 0);
+    CHECK_OK(wstrand_connection_close(connection, 1000, "", NULL));
+    CHECK_OK(wstrand_connection_wait_closed(connection, PATIENCE_MS, NULL));
+    wstrand_connection_free(connection);
+}
+
+static void no_threads(const char *url, wstrand_server *server)
+{
+    int i, served = 0, told = 0;
+    for (i = 0; i < 300; i++) {
+        wstrand_connection *connection;
+        wstrand_error *error;
+        if (wstrand_connect(url, NULL, NULL, &connection, &error) == WSTRAND_OK) {
+            be_served(connection);
+            served++;
+        } else {
+            told += CHECK_INT(wstrand_error_code(error), WSTRAND_HANDSHAKE)
+                && CHECK_INT(wstrand_error_http_status(error), 503);
+            wstrand_error_free(error);
+        }
+    }
+    CHECK_INT(served, 200);
+    CHECK_INT(told, 100);
+    CHECK_INT(wstrand_server_stat(server, WSTRAND_STAT_REFUSED_THREAD), 100);
+    CHECK_INT(wstrand_server_stat(server, WSTRAND_STAT_ACCEPTED), 200);
+    CHECK_INT(wstrand_server_stat(server, WSTRAND_STAT_SHORTAGES), 100);
+}
+
+static void ways_that_fail(const char *url)
+{
+    char by_name[URL_SIZE];
+    int i, served = 0, not_found = 0, not_reached = 0;
+    snprintf(by_name, sizeof by_name, "ws://localhost%s", strrchr(url, ':'));
+    for (i = 0; i < 200; i++) {
+        wstrand_connection *connection;
+        wstrand_error *error;
+        const int code = wstrand_connect(by_name, NULL, NULL, &connection, &error);
+        const int os_code = wstrand_error_os_code(error);
+        const char *phase = wstrand_error_phase(error);
+        if (code == WSTRAND_OK) {
+            be_served(connection);
+            served++;
+        } else if (CHECK_INT(code, WSTRAND_IO) && strcmp(phase, "resolve") == 0) {
+            not_found++;
+        } else {
+            CHECK_TEXT(phase, "connect");
+            not_reached += CHECK(os_code == ECONNREFUSED || os_code == ENETUNREACH || os_code == EADDRNOTAVAIL
+                                 || os_code == ETIMEDOUT || os_code == EHOSTUNREACH);
+        }
+        wstrand_error_free(error);
+    }
+    CHECK(served > 50);
+    CHECK(not_found > 20);
+    CHECK(not_reached > 20);
+    CHECK_INT(served + not_found + not_reached, 200);
+}
+
+int main(int argc, char **argv)
+{
+    const char *what = argc > 1 ? argv[1] : "";
+    char url[URL_SIZE];
+    wstrand_server *server = serve_echo(url);
+    lenient = strcmp(what, "resets") == 0;
+    if (strcmp(what, "threads") == 0)
+        no_threads(url, server);
+    else if (strcmp(what, "reach") == 0)
+        ways_that_fail(url);
+    else
+        conversations(url, lenient ? ROUNDS / 3 : ROUNDS); /* a reset takes a second to get over */
     end_server(server);
     return finish();
 }

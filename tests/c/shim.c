@@ -1,46 +1,54 @@
-/* A system that is not kind (LD_PRELOAD): by a schedule that the number in SHIM_SEED begins, system calls are
-   interrupted, move few bytes, or find no descriptor. With SHIM_RESETS a connection is reset now and then as well.
-   With SHIM_THREADS one thread in three cannot be started, from the fifth on. It works where the calls go through the C library: rustix with its feature use-libc. */
+/* A system that is not kind (LD_PRELOAD). Which of its calls fail, SHIM_FAULTS says, words of these; when, a schedule that
+   the number in SHIM_SEED begins:
+
+     interrupt   calls are interrupted
+     shorten     few bytes are moved
+     accept      there is no descriptor, or nobody there any more
+     reset       a connection is reset
+     thread      every third thread that a server wants for a connection cannot be started
+     connect     no way to an address, at once or after a while
+     lookup      no address of a name
+
+   At the end it says on stderr how often each came to pass. It works where the calls go through the C library: rustix with its
+   feature use-libc. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
+#include <netdb.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+enum kind { INTERRUPT, SHORTEN, ACCEPT, RESET, THREAD, CONNECT, LOOKUP, KINDS };
+
+static const char *const names[KINDS] = {"interrupt", "shorten", "accept", "reset", "thread", "connect", "lookup"};
 static atomic_ullong state;
-static atomic_long injected, interrupted, shortened;
-static int resets;
+static atomic_long injected[KINDS];
+static bool wanted[KINDS];
 
 __attribute__((constructor)) static void start(void)
 {
-    const char *seed = getenv("SHIM_SEED");
+    const char *seed = getenv("SHIM_SEED"), *faults = getenv("SHIM_FAULTS");
+    int kind;
     state = seed == NULL ? 1 : strtoull(seed, NULL, 10) * 2654435761u + 1;
-    resets = getenv("SHIM_RESETS") != NULL;
+    for (kind = 0; kind < KINDS; kind++)
+        wanted[kind] = faults != NULL && strstr(faults, names[kind]) != NULL;
 }
 
-int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *), void *argument)
-{
-    static atomic_int started;
-    static int (*real)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
-    if (real == NULL)
-        *(void **)&real = dlsym(RTLD_NEXT, "pthread_create");
-    if (getenv("SHIM_THREADS") != NULL && ++started > 4 && started % 3 == 0) {
-        injected++;
-        return EAGAIN;
-    }
-    return real(thread, attributes, run, argument);
-}
-
-/* That it did something at all, the tests look for. */
+/* That it did what a test is about, the test looks for. */
 __attribute__((destructor)) static void end(void)
 {
-    fprintf(stderr, "shim: %ld faults, %ld interrupted, %ld shortened\n", injected, interrupted, shortened);
+    int kind;
+    for (kind = 0; kind < KINDS; kind++)
+        fprintf(stderr, "shim: %s %ld\n", names[kind], injected[kind]);
 }
 
 /* The next number of the schedule, below `limit`. */
@@ -52,20 +60,24 @@ static unsigned next(unsigned limit)
     return (unsigned)((x ^ x >> 31) % limit);
 }
 
-static int fail(int error)
+static int fail(enum kind kind, int error)
 {
-    injected++;
-    interrupted += error == EINTR;
+    injected[kind]++;
     errno = error;
     return -1;
 }
 
+/* Whether that happens now: one time in `times`. */
+static bool happens(enum kind kind, unsigned times)
+{
+    return wanted[kind] && next(times) == 0;
+}
+
 static size_t fewer(size_t size)
 {
-    if (size < 2 || next(4) != 0)
+    if (size < 2 || !happens(SHORTEN, 4))
         return size;
-    injected++;
-    shortened++;
+    injected[SHORTEN]++;
     return 1 + next(size < 4096 ? (unsigned)size : 4096) % size;
 }
 
@@ -74,16 +86,23 @@ static size_t fewer(size_t size)
     if (real == NULL)                                                                               \
         *(void **)&real = dlsym(RTLD_NEXT, name)
 
-/* Common to all: interrupted, one time in eight. */
 #define MAYBE_INTERRUPTED                                                                           \
-    if (next(8) == 0)                                                                               \
-        return fail(EINTR)
+    if (happens(INTERRUPT, 8))                                                                      \
+        return fail(INTERRUPT, EINTR)
 
 #define MAYBE_RESET                                                                                 \
-    if (resets && next(400) == 0) {                                                                 \
+    if (happens(RESET, 100) && is_connection(fd)) {                                                 \
         shutdown(fd, SHUT_RDWR);                                                                    \
-        return fail(ECONNRESET);                                                                    \
+        return fail(RESET, ECONNRESET);                                                             \
     }
+
+/* Not a pipe by which threads wake each other. */
+static bool is_connection(int fd)
+{
+    int domain = 0;
+    socklen_t size = sizeof domain;
+    return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 && domain == AF_INET;
+}
 
 ssize_t recv(int fd, void *buffer, size_t size, int flags)
 {
@@ -106,10 +125,10 @@ ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
     REAL(ssize_t, "sendmsg", int, const struct msghdr *, int);
     MAYBE_INTERRUPTED;
     MAYBE_RESET;
-    if (message->msg_iovlen > 0 && next(4) == 0) {
+    if (message->msg_iovlen > 0 && happens(SHORTEN, 4)) {
         struct iovec first = message->msg_iov[0];
         first.iov_len = fewer(first.iov_len);
-        injected++;
+        injected[SHORTEN]++;
         return send(fd, first.iov_base, first.iov_len, flags);
     }
     return real(fd, message, flags);
@@ -147,7 +166,72 @@ int accept4(int fd, struct sockaddr *address, socklen_t *size, int flags)
 {
     static const int errors[] = {EINTR, ECONNABORTED, EPROTO, EPERM, ENETDOWN, EMFILE, ENOBUFS, ENOMEM};
     REAL(int, "accept4", int, struct sockaddr *, socklen_t *, int);
-    if (next(4) == 0)
-        return fail(errors[next(sizeof errors / sizeof *errors)]);
+    if (happens(ACCEPT, 4))
+        return fail(ACCEPT, errors[next(sizeof errors / sizeof *errors)]);
     return real(fd, address, size, flags);
+}
+
+/* What the clients in the same program start is not meant: the thread that accepts has a name. */
+int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *), void *argument)
+{
+    static atomic_int started;
+    char own[16] = "";
+    REAL(int, "pthread_create", pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
+    prctl(PR_GET_NAME, own);
+    if (wanted[THREAD] && strcmp(own, "wstrand-accept") == 0 && ++started % 3 == 0) {
+        injected[THREAD]++;
+        return EAGAIN;
+    }
+    return real(thread, attributes, run, argument);
+}
+
+/* The errors that attempts to connect will have come to when they are asked for. */
+enum { MOST = 1024 };
+static atomic_int late[MOST];
+
+int connect(int fd, const struct sockaddr *address, socklen_t size)
+{
+    static const int errors[] = {ECONNREFUSED, ENETUNREACH, EADDRNOTAVAIL};
+    static const int late_errors[] = {ECONNREFUSED, ETIMEDOUT, EHOSTUNREACH};
+    int result;
+    REAL(int, "connect", int, const struct sockaddr *, socklen_t);
+    if (fd < 0 || fd >= MOST || !is_connection(fd))
+        return real(fd, address, size);
+    late[fd] = 0;
+    switch (wanted[CONNECT] ? next(6) : 5) {
+    case 0:
+        return fail(CONNECT, errors[next(3)]);
+    case 1:
+        /* A socket that has not begun to connect is ready, as one that has failed is. */
+        late[fd] = late_errors[next(3)];
+        return fail(CONNECT, EINPROGRESS);
+    case 2:
+        /* An interrupted attempt goes on. */
+        result = real(fd, address, size);
+        return result == 0 || errno == EINPROGRESS ? fail(CONNECT, EINTR) : result;
+    default:
+        return real(fd, address, size);
+    }
+}
+
+int getsockopt(int fd, int level, int name, void *value, socklen_t *size)
+{
+    int error;
+    REAL(int, "getsockopt", int, int, int, void *, socklen_t *);
+    if (level == SOL_SOCKET && name == SO_ERROR && fd >= 0 && fd < MOST && (error = atomic_exchange(&late[fd], 0)) != 0) {
+        *(int *)value = error;
+        return 0;
+    }
+    return real(fd, level, name, value, size);
+}
+
+int getaddrinfo(const char *node, const char *service, const struct addrinfo *hints, struct addrinfo **result)
+{
+    static const int errors[] = {EAI_AGAIN, EAI_FAIL, EAI_NONAME, EAI_MEMORY, EAI_SYSTEM};
+    REAL(int, "getaddrinfo", const char *, const char *, const struct addrinfo *, struct addrinfo **);
+    if (happens(LOOKUP, 4)) {
+        fail(LOOKUP, EIO);
+        return errors[next(sizeof errors / sizeof *errors)];
+    }
+    return real(node, service, hints, result);
 }
