@@ -3,6 +3,7 @@
 #[path = "common/raw.rs"]
 mod raw;
 
+use std::process::Command;
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -63,6 +64,70 @@ fn a_peer_that_has_vanished_is_noticed_by_a_blocked_receive() {
             raw.gone();
         });
     });
+}
+
+/// In a network of its own, whose only link goes down: nothing arrives any more, not even an acknowledgement.
+#[test]
+#[ignore = "long: part of `make test-slow`"]
+fn a_peer_behind_a_dead_link_is_noticed_at_interval_plus_timeout() {
+    const NAME: &str = "a_peer_behind_a_dead_link_is_noticed_at_interval_plus_timeout";
+    const IN_NETWORK: &str = "WSTRAND_TEST_NETWORK";
+    if std::env::var_os(IN_NETWORK).is_none() {
+        let this = std::env::current_exe().unwrap();
+        let user = if rustix::process::geteuid().is_root() {
+            "-n"
+        } else {
+            "-Urn"
+        };
+        let status = Command::new("unshare")
+            .arg(user)
+            .arg(this)
+            .args(["--exact", NAME, "--ignored", "--test-threads=1"])
+            .env(IN_NETWORK, "1")
+            .status()
+            .expect("unshare is part of util-linux");
+        assert!(
+            status.success(),
+            "it takes root, or user namespaces: {status}"
+        );
+        return;
+    }
+    in_time(|| {
+        link("up");
+        let (interval, timeout) = (Duration::from_millis(500), Duration::from_secs(1));
+        both_roles(&pinging(interval, timeout), |pair| {
+            let Pair {
+                mut ws, mut raw, ..
+            } = pair;
+            let ping = raw.frame();
+            raw.send(PONG, ping.payload);
+            until("the answer has come", || {
+                assert!(matches!(
+                    ws.try_receive(),
+                    Err(Error::Timeout(Phase::Receive))
+                ));
+                ws.sender().round_trip_time().is_some()
+            });
+            link("down");
+            let began = Instant::now();
+            let error = ws.receive().unwrap_err();
+            let took = began.elapsed();
+            assert_noticed(&error, ws.close_info());
+            assert!(
+                took < interval + timeout + Duration::from_millis(500),
+                "{took:?}"
+            );
+            link("up");
+        });
+    });
+}
+
+fn link(state: &str) {
+    let status = Command::new("ip")
+        .env("PATH", "/usr/sbin:/sbin:/usr/bin:/bin")
+        .args(["link", "set", "lo", state])
+        .status();
+    assert!(status.expect("ip is part of iproute2").success());
 }
 
 #[test]

@@ -74,7 +74,8 @@ pub(crate) fn alone_with(
     }
     let this = std::env::current_exe().expect("the running test has a path");
     let output = Command::new(this)
-        .args(["--exact", name, "--nocapture", "--test-threads=1"])
+        .args(["--exact", name, "--include-ignored", "--nocapture"])
+        .arg("--test-threads=1")
         .env(ALONE, "1")
         .envs(environment.iter().copied())
         .stdin(Stdio::null())
