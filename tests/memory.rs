@@ -251,7 +251,10 @@ fn a_gibibyte_for_a_peer_that_does_not_read_costs_the_bound_and_a_message() {
                 panic!("no socket holds a GiB");
             });
             println!("{peak} bytes");
-            assert!(peak <= BOUND + MESSAGE / pieces + 128 * 1024, "{peak} bytes");
+            assert!(
+                peak <= BOUND + MESSAGE / pieces + 128 * 1024,
+                "{peak} bytes"
+            );
         }
     });
 }

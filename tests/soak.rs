@@ -109,7 +109,8 @@ fn ten_thousand_idle_connections_cost_little_and_a_client_among_them_is_served()
         until("all are open", || server.handle.stats().open == CONNECTIONS);
         let each = (status("VmRSS:") - before) / CONNECTIONS;
         println!("{CONNECTIONS} connections, {each} KiB each");
-        assert!(each <= 48, "{each} KiB");
+        let most = if cfg!(debug_assertions) { 48 } else { 24 };
+        assert!(each <= most, "{each} KiB");
         let began = Instant::now();
         let mut ws = wstrand::connect(&server.url()).expect("there is room");
         ws.send_text("x").expect("it is open");
@@ -212,8 +213,9 @@ fn floods_and_storms_leave_a_server_that_serves_and_nothing_else() {
     const STORM: usize = 500;
     alone(NAME, 2 * STORM as u64 + 300, || {
         let server = many(STORM + 100);
-        // What is made once is there from now on.
-        drop(wstrand::connect(&server.url()).expect("there is room"));
+        // What is made once is there from now on: maps of so many connections, for instance.
+        close_storm(&server, STORM);
+        until("all are gone", || server.handle.connection_count() == 0);
         until("at rest", || threads() == 1);
         let look = || (HELD.load(Relaxed), descriptors());
         let before = look();
@@ -223,15 +225,15 @@ fn floods_and_storms_leave_a_server_that_serves_and_nothing_else() {
                 let mut ws = wstrand::connect(&server.url()).expect("there is room");
                 ws.send_text("in all this").expect("it is open");
                 ws.receive().expect("it is open");
-                println!("{:?}", began.elapsed());
                 assert!(
                     began.elapsed() < Duration::from_secs(20),
                     "{:?}",
                     began.elapsed()
                 );
             }
-            (0..3).for_each(|_| close_storm(&server, STORM));
+            close_storm(&server, STORM);
         });
+        (0..2).for_each(|_| close_storm(&server, STORM));
         until("all are gone", || server.handle.connection_count() == 0);
         until("their threads have ended", || threads() == 1);
         let (held, open) = look();
@@ -259,7 +261,9 @@ fn close_storm(server: &Running, count: usize) {
         raw.send_close(1000, "all together");
     }
     for mut raw in open {
-        assert_eq!(raw.frame().close(), (1000, "all together"));
+        // Who waits for long to be opened is sent pings.
+        let (close, _) = raw.find(|frame| frame.opcode == CLOSE);
+        assert_eq!(close.close(), (1000, "all together"));
         raw.end();
     }
 }

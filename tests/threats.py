@@ -72,12 +72,12 @@ def of_tests(file, name, said):
 
 
 def of_step(script, mode):
-    if "WRONG" in os.environ:
-        for its_mode, title, its_script in steps():
-            if (its_mode, its_script) == (mode, script):
-                if title in os.environ["WRONG"]:
-                    return "FAILED"
-                return "NOT RUN for want of a tool" if title in os.environ["MISSING"] else "ok"
+    titles = [title for its_mode, title, its_script in steps() if (its_mode, its_script) == (mode, script)]
+    if titles and "WRONG" in os.environ:
+        if any(title in os.environ["WRONG"] for title in titles):
+            return "FAILED"
+        lacking = [title for title in titles if title in os.environ["MISSING"]]
+        return f"not run for want of a tool: {', '.join(lacking)}" if lacking else "ok"
     modes = {"all": "make test", "slow": "make test-slow"}
     told = sorted({modes[its_mode] for its_mode, _, its_script in steps() if its_script == script})
     return "left to " + " and ".join(told) if told else "NOT RUN"
