@@ -211,8 +211,9 @@ fn the_code_of_a_close_always_arrives_though_a_mebibyte_was_not_read() {
 fn floods_and_storms_leave_a_server_that_serves_and_nothing_else() {
     const NAME: &str = "floods_and_storms_leave_a_server_that_serves_and_nothing_else";
     const STORM: usize = 500;
-    alone(NAME, 2 * STORM as u64 + 300, || {
-        let server = many(STORM + 100);
+    alone(NAME, 8 * STORM as u64, || {
+        // Those that were cut linger for a second.
+        let server = many(4 * STORM);
         // What is made once is there from now on: maps of so many connections, for instance.
         close_storm(&server, STORM);
         until("all are gone", || server.handle.connection_count() == 0);
