@@ -354,6 +354,25 @@ fn pings_come_at_their_interval_however_long_the_pong_timeout_is() {
 }
 
 #[test]
+fn pings_go_on_after_an_answer_that_took_longer_than_the_interval() {
+    in_time(|| {
+        let options = pinging(Duration::from_millis(20), 10 * PATIENCE);
+        both_roles(&options, |pair| {
+            let mut raw = pair.raw;
+            let (sender, _events) = pair.ws.events(100).unwrap();
+            for _ in 0..3 {
+                let ping = raw.frame();
+                assert_eq!(ping.opcode, PING);
+                // Time itself is the subject.
+                let _ = crossbeam_channel::after(Duration::from_millis(200)).recv();
+                raw.send(PONG, ping.payload);
+            }
+            sender.shutdown();
+        });
+    });
+}
+
+#[test]
 fn a_ping_interval_of_none_sends_no_pings() {
     in_time(|| {
         let mut silent = client(&patient());
