@@ -110,6 +110,8 @@ impl Client {
 
     /// Sets how long connecting may take: resolving the name, TCP, the proxy, TLS, the opening handshake and all
     /// redirects together. 20 s by default.
+    ///
+    /// At most 64 names are looked up at a time in a process: where as many hang, the wait for one of them counts too.
     pub fn connect_timeout(&mut self, timeout: Duration) -> &mut Self {
         self.connect_timeout = timeout;
         self

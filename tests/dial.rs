@@ -5,6 +5,8 @@
 #[path = "common/certs.rs"]
 mod certs;
 mod common;
+#[path = "common/process.rs"]
+mod process;
 #[path = "common/raw.rs"]
 mod raw;
 #[path = "common/scratch.rs"]
@@ -214,6 +216,89 @@ mod names {
             );
             assert!(took >= Duration::from_secs(1), "{took:?}");
             assert!(took < Duration::from_secs(10), "{took:?}");
+        });
+    }
+
+    #[test]
+    fn sixty_four_names_hang_at_the_most_and_who_comes_then_waits_until_its_own_deadline() {
+        const NAME: &str = "names::sixty_four_names_hang_at_the_most_and_who_comes_then_waits_until_its_own_deadline";
+        const MOST: usize = 64;
+        let folder = Scratch::new();
+        let go = folder.path("go");
+        let variables = [
+            ("RESOLVER_ADDRESSES", "127.0.0.1"),
+            ("RESOLVER_GO", go.to_str().expect("a path in UTF-8")),
+        ];
+        with_resolver(NAME, &variables, || {
+            let server = echo_server(|_| {});
+            let url = format!("ws://two.test:{}/", server.addr().port());
+            let resolving = || process::threads_called("wstrand-resolve");
+            let hanging: Vec<_> = (0..MOST)
+                .map(|_| {
+                    thread::spawn(|| {
+                        let mut client = Client::new();
+                        client
+                            .connect_timeout(2 * PATIENCE)
+                            .connect("ws://hold.test/")
+                    })
+                })
+                .collect();
+            until("all threads hang", || resolving() == MOST);
+            let before = process::descriptors();
+            for _ in 0..10 {
+                let mut hasty = Client::new();
+                hasty.connect_timeout(Duration::from_millis(50));
+                let result = hasty.connect(&url);
+                assert!(
+                    matches!(result, Err(Error::Timeout(Phase::Resolve))),
+                    "{result:?}"
+                );
+            }
+            assert_eq!((resolving(), process::descriptors()), (MOST, before));
+            let waiting = {
+                let url = url.clone();
+                thread::spawn(move || {
+                    let mut client = Client::new();
+                    client.connect_timeout(2 * PATIENCE).connect(&url)
+                })
+            };
+            until("one more waits", || process::descriptors() > before);
+            std::fs::write(variable("RESOLVER_GO"), "").expect("the folder can be written");
+            for attempt in hanging {
+                let error = attempt.join().unwrap().unwrap_err();
+                assert!(
+                    matches!(
+                        error,
+                        Error::Io {
+                            phase: Phase::Resolve,
+                            ..
+                        }
+                    ),
+                    "{error:?}"
+                );
+            }
+            says(&mut waiting.join().unwrap().unwrap(), "at last");
+            until("their threads have ended", || resolving() == 0);
+            says(&mut Client::new().connect(&url).unwrap(), "and again");
+        });
+    }
+
+    #[test]
+    fn those_who_gave_up_leave_the_resolver_s_thread_no_descriptor() {
+        const NAME: &str = "names::those_who_gave_up_leave_the_resolver_s_thread_no_descriptor";
+        with_resolver(NAME, &[], || {
+            let before = process::descriptors();
+            for _ in 0..10 {
+                let mut hasty = Client::new();
+                hasty.connect_timeout(Duration::from_millis(20));
+                let result = hasty.connect("ws://hang.test/");
+                assert!(
+                    matches!(result, Err(Error::Timeout(Phase::Resolve))),
+                    "{result:?}"
+                );
+            }
+            assert_eq!(process::threads_called("wstrand-resolve"), 10);
+            assert_eq!(process::descriptors(), before);
         });
     }
 

@@ -13,6 +13,9 @@ use raw::{
 };
 use wstrand::{Error, Message, MessageKind, Options, Phase, ReadyState, Sender, WebSocket};
 
+/// When what has a deadline of less than a second has come to its end, also on a busy machine.
+const LATEST: Duration = Duration::from_secs(15);
+
 /// The longest header of a frame.
 const HEADER: usize = 14;
 
@@ -56,7 +59,8 @@ fn a_send_to_a_peer_that_stops_reading_ends_at_its_deadline() {
                 let start = Instant::now();
                 let error = send_until_error(&ws, len);
                 assert!(matches!(error, Error::Timeout(Phase::Send)), "{error:?}");
-                assert!(start.elapsed() >= TIMEOUT);
+                let took = start.elapsed();
+                assert!(took >= TIMEOUT && took < LATEST, "{took:?}");
                 // Half a frame may be out, so the connection has failed.
                 assert_eq!(ws.ready_state(), ReadyState::Closing);
                 let error = ws.send_text("x").unwrap_err();
@@ -266,7 +270,8 @@ fn a_peer_that_reads_a_little_now_and_then_is_cut_at_the_deadline_of_the_send() 
                     Err(error) => panic!("{error}"),
                 }
             };
-            assert!(start.elapsed() >= TIMEOUT);
+            let took = start.elapsed();
+            assert!(took >= TIMEOUT && took < LATEST, "{took:?}");
             assert!(
                 matches!(result, Err(Error::Timeout(Phase::Send))),
                 "{result:?}"

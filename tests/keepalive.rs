@@ -3,6 +3,7 @@
 #[path = "common/raw.rs"]
 mod raw;
 
+use std::process::Command;
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -63,6 +64,70 @@ fn a_peer_that_has_vanished_is_noticed_by_a_blocked_receive() {
             raw.gone();
         });
     });
+}
+
+/// In a network of its own, whose only link goes down: nothing arrives any more, not even an acknowledgement.
+#[test]
+#[ignore = "long: part of `make test-slow`"]
+fn a_peer_behind_a_dead_link_is_noticed_at_interval_plus_timeout() {
+    const NAME: &str = "a_peer_behind_a_dead_link_is_noticed_at_interval_plus_timeout";
+    const IN_NETWORK: &str = "WSTRAND_TEST_NETWORK";
+    if std::env::var_os(IN_NETWORK).is_none() {
+        let this = std::env::current_exe().unwrap();
+        let user = if rustix::process::geteuid().is_root() {
+            "-n"
+        } else {
+            "-Urn"
+        };
+        let status = Command::new("unshare")
+            .arg(user)
+            .arg(this)
+            .args(["--exact", NAME, "--ignored", "--test-threads=1"])
+            .env(IN_NETWORK, "1")
+            .status()
+            .expect("unshare is part of util-linux");
+        assert!(
+            status.success(),
+            "it takes root, or user namespaces: {status}"
+        );
+        return;
+    }
+    in_time(|| {
+        link("up");
+        let (interval, timeout) = (Duration::from_millis(500), Duration::from_secs(1));
+        both_roles(&pinging(interval, timeout), |pair| {
+            let Pair {
+                mut ws, mut raw, ..
+            } = pair;
+            let ping = raw.frame();
+            raw.send(PONG, ping.payload);
+            until("the answer has come", || {
+                assert!(matches!(
+                    ws.try_receive(),
+                    Err(Error::Timeout(Phase::Receive))
+                ));
+                ws.sender().round_trip_time().is_some()
+            });
+            link("down");
+            let began = Instant::now();
+            let error = ws.receive().unwrap_err();
+            let took = began.elapsed();
+            assert_noticed(&error, ws.close_info());
+            assert!(
+                took < interval + timeout + Duration::from_millis(500),
+                "{took:?}"
+            );
+            link("up");
+        });
+    });
+}
+
+fn link(state: &str) {
+    let status = Command::new("ip")
+        .env("PATH", "/usr/sbin:/sbin:/usr/bin:/bin")
+        .args(["link", "set", "lo", state])
+        .status();
+    assert!(status.expect("ip is part of iproute2").success());
 }
 
 #[test]
@@ -284,6 +349,25 @@ fn pings_come_at_their_interval_however_long_the_pong_timeout_is() {
             assert_eq!(ws.receive().unwrap(), Some(Message::Text("enough")));
             ws.shutdown();
             drop(peer.join().unwrap());
+        });
+    });
+}
+
+#[test]
+fn pings_go_on_after_an_answer_that_took_longer_than_the_interval() {
+    in_time(|| {
+        let options = pinging(Duration::from_millis(20), 10 * PATIENCE);
+        both_roles(&options, |pair| {
+            let mut raw = pair.raw;
+            let (sender, _events) = pair.ws.events(100).unwrap();
+            for _ in 0..3 {
+                let ping = raw.frame();
+                assert_eq!(ping.opcode, PING);
+                // Time itself is the subject.
+                let _ = crossbeam_channel::after(Duration::from_millis(200)).recv();
+                raw.send(PONG, ping.payload);
+            }
+            sender.shutdown();
         });
     });
 }

@@ -1,31 +1,18 @@
 //! What thousands of connections leave behind, good ones and those that come to nothing: no descriptor, no thread.
 
+#[path = "common/process.rs"]
+mod process;
 #[path = "common/raw.rs"]
 mod raw;
 
-use std::fs;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::thread;
 use std::time::Duration;
 
+use process::{descriptors, threads};
 use raw::{Raw, Running, alone, answer, echo_server, header, in_time, patient, until};
 use wstrand::{Cancel, Client, Error};
-
-/// How many threads of the library's there are, but for the one that stays.
-fn threads() -> usize {
-    let tasks = fs::read_dir("/proc/self/task").expect("this is Linux");
-    tasks
-        .filter_map(|task| fs::read_to_string(task.ok()?.path().join("comm")).ok())
-        .filter(|name| name.starts_with("wstrand") && name.trim() != "wstrand-watch")
-        .count()
-}
-
-fn descriptors() -> usize {
-    fs::read_dir("/proc/self/fd")
-        .expect("this is Linux")
-        .count()
-}
 
 /// What a server does that spoils a client's opening handshake.
 const BAD_SERVERS: [fn(TcpStream); 8] = [
@@ -185,7 +172,7 @@ fn two_thousand_connections_of_which_most_fail_leave_nothing_behind() {
 }
 
 #[test]
-#[ignore = "takes a minute: make test-slow"]
+#[ignore = "long: part of `make test-slow`"]
 fn ten_thousand_connections_of_which_most_fail_leave_nothing_behind() {
     in_time(|| come_and_go(10_000));
 }

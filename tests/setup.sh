@@ -67,7 +67,7 @@ elif [ "$what" = bench ]; then
     wanted="$wanted g++:g++ strace:strace node:nodejs"
 fi
 if [ -n "$slow" ]; then
-    wanted="$wanted dpkg-buildpackage:dpkg-dev dh:debhelper lintian:lintian"
+    wanted="$wanted dpkg-buildpackage:dpkg-dev dh:debhelper lintian:lintian ip:iproute2"
 fi
 missing=
 for pair in $wanted; do

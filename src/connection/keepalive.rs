@@ -223,7 +223,11 @@ impl Shared {
         }
         let suspect_from = since.checked_add(keepalive.pong_timeout.saturating_sub(grace));
         if suspect_from.is_none_or(|from| now < from) {
-            return Verdict::LookAt(suspect_from);
+            // The answer may come at any time until then, and the next ping is due.
+            let ping_due = keepalive
+                .interval
+                .and_then(|interval| now.checked_add(interval));
+            return Verdict::LookAt(ping_due.into_iter().chain(suspect_from).min());
         }
         let reads = self.life.reads.load(Ordering::Acquire);
         let has_seen_nothing = self.life.has_seen_nothing.swap(false, Ordering::Relaxed);

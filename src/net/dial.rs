@@ -2,13 +2,9 @@
 
 use std::{
     io,
-    net::{IpAddr, SocketAddr, ToSocketAddrs},
-    os::{
-        fd::{AsFd, BorrowedFd, OwnedFd},
-        unix::net::UnixStream,
-    },
+    net::{IpAddr, SocketAddr},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::Path,
-    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -24,9 +20,9 @@ use crate::{
     Error, Phase, Result,
     net::{
         Cancel,
+        resolver::Pending,
         socket::{Socket, Tcp},
     },
-    threads,
 };
 
 /// How to reach a host.
@@ -89,26 +85,12 @@ impl Dial<'_> {
         if let Ok(ip) = host.parse::<IpAddr>() {
             return Ok(vec![SocketAddr::new(ip, port)]);
         }
-        // The system's resolver cannot be interrupted: a thread waits for it, and is left behind with
-        // nothing but its own memory and one end of a pipe if it takes too long.
-        let (done, waiting) =
-            UnixStream::pair().map_err(|error| Error::io(Phase::Resolve, error))?;
-        let found = Arc::new(Mutex::new(None));
-        let (name, result) = (host.to_owned(), found.clone());
-        let look_up = move || {
-            let addrs = (name.as_str(), port).to_socket_addrs();
-            let addrs = addrs.map(Iterator::collect::<Vec<_>>);
-            *result.lock().unwrap_or_else(PoisonError::into_inner) = Some(addrs);
-            drop(done); // which the other end sees
-        };
-        threads::spawn("wstrand-resolve", None, look_up)
-            .map_err(|error| Error::io(Phase::Spawn, error))?;
+        let pending = Pending::new(host, port)?;
         loop {
-            let found = found.lock().unwrap_or_else(PoisonError::into_inner).take();
-            if let Some(addrs) = found {
-                return addrs.map_err(|error| Error::io(Phase::Resolve, error));
+            if let Some(found) = pending.take() {
+                return found.map_err(|error| Error::io(Phase::Resolve, error));
             }
-            self.wait(&[(waiting.as_fd(), PollFlags::IN)], None, Phase::Resolve)?;
+            self.wait(&[(pending.as_fd(), PollFlags::IN)], None, Phase::Resolve)?;
         }
     }
 

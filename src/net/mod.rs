@@ -5,6 +5,7 @@ pub(crate) mod dial;
 #[cfg(all(test, shuttle))]
 pub(crate) mod double;
 pub(crate) mod http_exchange;
+mod resolver;
 #[cfg(all(test, not(shuttle)))]
 pub(crate) mod script;
 pub(crate) mod socket;

@@ -295,4 +295,4 @@ const MOST_RESERVED: usize = 64 * 1024;
 const LEAST_GROWTH: usize = 1024;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

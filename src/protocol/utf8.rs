@@ -118,7 +118,7 @@ mod tests {
             "日本語🦀",
         ];
         let (mut valid, mut invalid) = (0, 0);
-        for _ in 0..20_000 {
+        for _ in 0..100_000 {
             let mut text = seeds[random() % seeds.len()]
                 .repeat(1 + random() % 20)
                 .into_bytes();
@@ -133,7 +133,7 @@ mod tests {
             } else {
                 invalid += 1
             }
-            for piece in [1, 2, 3, 7, 4096] {
+            for piece in [1, 2 + random() % 6] {
                 assert_eq!(
                     in_pieces(&text, piece).is_ok(),
                     expected,
@@ -142,7 +142,7 @@ mod tests {
             }
             assert_eq!(check(&text).is_ok(), expected);
         }
-        assert!(valid > 1000 && invalid > 1000, "{valid} {invalid}");
+        assert!(valid > 10_000 && invalid > 10_000, "{valid} {invalid}");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 /* A resolver for the tests, loaded before the C library's (LD_PRELOAD):
  *
  *   hang.test     is looked up for half a minute. The file named by RESOLVER_ASKED is made first.
+ *   hold.test     is looked up until there is a file named by RESOLVER_GO, then does not exist.
  *   nobody.test   does not exist.
  *   NAME.test     has the addresses in RESOLVER_ADDRESSES, in that order, with commas between.
  *
@@ -38,6 +39,13 @@ int getaddrinfo(const char *node, const char *service, const struct addrinfo *hi
         }
         sleep(30);
         return EAI_AGAIN;
+    }
+    if (strcmp(node, "hold.test") == 0) {
+        const char *go = getenv("RESOLVER_GO");
+        while (go != NULL && access(go, F_OK) != 0) {
+            usleep(10000);
+        }
+        return EAI_NONAME;
     }
     const char *addresses = getenv("RESOLVER_ADDRESSES");
     char *copy = strdup(addresses == NULL ? "" : addresses);
