@@ -8,8 +8,10 @@ pub(crate) use std::sync::{Condvar, Mutex, MutexGuard};
 pub(crate) use crate::threads::spawn;
 
 #[cfg(all(test, shuttle))]
+pub(crate) use self::timed::{Condvar, let_deadlines_pass};
+#[cfg(all(test, shuttle))]
 pub(crate) use shuttle::{
-    sync::{Condvar, Mutex, MutexGuard},
+    sync::{Mutex, MutexGuard},
     thread,
 };
 
@@ -21,3 +23,6 @@ pub(crate) fn spawn(
 ) -> std::io::Result<thread::JoinHandle<()>> {
     Ok(thread::spawn(run))
 }
+
+#[cfg(all(test, shuttle))]
+mod timed;
