@@ -4,6 +4,17 @@ pub use crate::protocol::decoder::MessageKind;
 use crate::protocol::{Opcode, decoder::Payload};
 
 /// A message, borrowed: what is sent, or what was received and still lies in the connection's buffer.
+///
+/// One that was received lives until the connection receives again; the compiler sees to it. To keep it, copy it
+/// ([`Self::into_owned`]). This does not compile:
+///
+/// ```compile_fail,E0499
+/// let mut ws = wstrand::connect("ws://127.0.0.1:9001/")?;
+/// let first = ws.receive()?;
+/// let second = ws.receive()?; // where the first lay
+/// println!("{first:?} {second:?}");
+/// # Ok::<(), wstrand::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Message<'a> {
     /// UTF-8 text.

@@ -12,8 +12,10 @@ pub(crate) use crate::threads::spawn;
 pub(crate) use crate::net::script::spawn;
 
 #[cfg(all(test, shuttle))]
+pub(crate) use self::timed::{Condvar, let_deadlines_pass};
+#[cfg(all(test, shuttle))]
 pub(crate) use shuttle::{
-    sync::{Condvar, Mutex, MutexGuard},
+    sync::{Mutex, MutexGuard},
     thread,
 };
 
@@ -25,3 +27,6 @@ pub(crate) fn spawn(
 ) -> std::io::Result<thread::JoinHandle<()>> {
     Ok(thread::spawn(run))
 }
+
+#[cfg(all(test, shuttle))]
+mod timed;

@@ -25,6 +25,16 @@ toolchain_with() {
     return 1
 }
 
+# build_c NAME RUNTIME: a program of tests/c against the C library that was built into $target, which is instrumented too. With
+# the runtime of the compiler that made the library, as gcc's lacks functions that it calls.
+build_c() {
+    local name=$1 runtime=$2 library=$target/$host/debug/libwstrand.a
+    gcc -std=c11 -g -O1 "-fsanitize=$what" -Iinclude -c "tests/c/$name.c" -o "$target/$name.o"
+    # shellcheck disable=SC2046 # a list of words
+    gcc -pthread "$target/$name.o" "$library" -Wl,--whole-archive "$runtime" -Wl,--no-whole-archive \
+        $(pkg-config --libs openssl) -lm -ldl -lrt -lgcc_s -o "$target/$name"
+}
+
 # What watches every access is slow enough; tests have deadlines.
 export CARGO_PROFILE_DEV_OPT_LEVEL=1
 
@@ -36,27 +46,40 @@ thread)
         missing "ThreadSanitizer needs the standard library's sources (rustup component add rust-src)"
     export RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=thread
     export TSAN_OPTIONS=halt_on_error=1
-    cargo $toolchain test --locked -Zbuild-std --target "$host" --target-dir "$target" \
-        --no-default-features --lib --test duplex --test closing --test flow
-    # And every call in every callback, from C (without TLS: OpenSSL is not instrumented).
+    # To find the names for one takes longer here than a peer has patience.
+    export RUST_BACKTRACE=0
+    cargo $toolchain test --locked -Zbuild-std --target "$host" --target-dir "$target" --no-default-features --no-fail-fast \
+        --lib --test duplex --test closing --test flow --test server --test group --test reconnect --test keepalive
+    # And every call in every callback, and a process that ends meanwhile, from C (without TLS: OpenSSL is not instrumented).
     cargo $toolchain rustc --locked -Zbuild-std --target "$host" --target-dir "$target" \
         -p wstrand-ffi --no-default-features --crate-type staticlib
     runtime=$(compgen -G "$(rustc $toolchain --print sysroot)/lib/rustlib/$host/lib/librustc*_rt.tsan.a")
-    gcc -std=c11 -g -O1 -fsanitize=thread -Iinclude -c tests/c/reentrancy.c -o "$target/reentrancy.o"
-    # With the runtime of the compiler that made the library, as gcc's lacks functions that it calls.
-    gcc -pthread "$target/reentrancy.o" "$target/$host/debug/libwstrand.a" -Wl,--whole-archive "$runtime" \
-        -Wl,--no-whole-archive -lm -ldl -lrt -lgcc_s -o "$target/reentrancy"
-    "$target/reentrancy"
-    echo "reentrancy: ok"
+    for program in reentrancy exit; do
+        build_c "$program" "$runtime"
+        "$target/$program"
+        echo "$program: ok"
+    done
     ;;
 address)
-    toolchain_with "lib/rustlib/$host/lib/librustc*rt.asan.a" >/dev/null ||
+    toolchain=$(toolchain_with "lib/rustlib/$host/lib/librustc*rt.asan.a") ||
         missing "this compiler ($(rustc --version)) brings no AddressSanitizer for $host"
-    # The tests that have the library in them. The others start programs that cargo or a C compiler builds for them, without
-    # this flag; the C programs run under the sanitizers of the C compiler in `make test`.
-    tests=$(grep -l 'wstrand::' tests/*.rs | xargs grep -L 'example(' | sed 's|^tests/\(.*\)\.rs$|--test \1|')
-    RUSTC_BOOTSTRAP=1 cargo test --config "target.$host.rustflags = ['-Zsanitizer=address']" \
-        --locked --workspace --no-fail-fast --target "$host" --target-dir "$target" --lib $tests
+    export RUSTC_BOOTSTRAP=1
+    flags=(--config "target.$host.rustflags = ['-Zsanitizer=address']" --locked --target "$host" --target-dir "$target")
+    # The tests that have the library in them, by themselves or through the raw peer. Not those that are about programs, which
+    # cargo or a C compiler builds for them without this flag.
+    programs='c_reach|chat|costs|guide|wscat'
+    tests=$(grep -lE 'wstrand::|common/raw\.rs' tests/*.rs | grep -vE "/($programs)\.rs$" | sed 's|^tests/\(.*\)\.rs$|--test \1|')
+    # What `common::example` of the tests does, but not while a peer waits.
+    cargo $toolchain build --quiet --locked --workspace --examples --target-dir "$target/$host"
+    cargo $toolchain test "${flags[@]}" --workspace --no-fail-fast --lib $tests
+    # And the C library with C programs that lend it memory, and are lent some.
+    cargo $toolchain rustc "${flags[@]}" -p wstrand-ffi --crate-type staticlib
+    runtime=$(compgen -G "$(rustc $toolchain --print sysroot)/lib/rustlib/$host/lib/librustc*_rt.asan.a")
+    for program in arguments deflate dispatch duplex group lifetime lifetimes pull reconnect reentrancy server; do
+        build_c "$program" "$runtime"
+        ASAN_OPTIONS=detect_stack_use_after_return=1 "$target/$program"
+        echo "$program: ok"
+    done
     ;;
 miri)
     cargo +nightly miri --version >/dev/null 2>&1 ||

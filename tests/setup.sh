@@ -173,6 +173,31 @@ if [ -n "$slow" ]; then
     fi
 fi
 
+# The oldest Rust that is promised to do, where rustup has it not: Debian's, unpacked and not installed, so that it is in
+# nobody's way. Where there is none either, tests/msrv.sh says so.
+if [ -n "$slow" ]; then
+    stated=$(sed -n 's/^rust-version = "\(.*\)"$/\1/p' Cargo.toml)
+    oldest=target/tools/rust-$stated
+    if ! { have rustup && rustup toolchain list | grep -q "^${stated}[.-]"; } && [ ! -x "$oldest/usr/bin/cargo" ] && have apt-get; then
+        for kind in "" -web; do
+            version=$(apt-cache madison "rustc$kind" | awk -v stated="$stated" '$3 ~ "^" stated "[.]" { print $3; exit }')
+            [ -n "$version" ] || continue
+            say "unpacking Debian's rustc$kind $version into $oldest"
+            packages=$oldest/packages
+            mkdir -p "$packages/partial"
+            # With the libraries that they need and this machine lacks.
+            apt-get -q -y -o Debug::NoLocking=1 -o Dir::Cache::archives="$PWD/$packages" install --download-only \
+                --no-install-recommends --allow-downgrades "rustc$kind=$version" "cargo$kind=$version" \
+                "libstd-rust$kind-dev=$version" </dev/null >"$log" 2>&1 || { cat "$log" >&2; die "apt-get could not fetch them"; }
+            for package in "$packages"/*.deb; do
+                dpkg-deb -x "$package" "$oldest"
+            done
+            rm -r "$packages"
+            break
+        done
+    fi
+fi
+
 # The demo shows npm's peer too where Node.js is there anyway.
 if have node && have npm; then
     node=$peers/node

@@ -262,6 +262,7 @@ impl Shared {
         for_role: bool,
         ready: impl Fn(&State) -> bool,
     ) -> Result<MutexGuard<'a, State>> {
+        let mut has_timed_out = false;
         loop {
             if let Err(error) = state.check_open() {
                 // This thread may have been left the role with Close still to be written.
@@ -278,7 +279,7 @@ impl Shared {
                 Wait::Forever => std::time::Duration::MAX,
                 Wait::Never => std::time::Duration::ZERO,
             };
-            if timeout.is_zero() {
+            if has_timed_out || timeout.is_zero() {
                 // The role may have been left to this thread.
                 if !state.is_writing && state.has_output() {
                     self.leave_to_flusher(state);
@@ -294,10 +295,10 @@ impl Shared {
             let awaits_role = for_role && state.is_writing;
             state.waiters += 1;
             state.role_waiters += usize::from(awaits_role);
-            state = match self.progress.wait_timeout(state, timeout) {
-                Ok((state, _)) => state,
-                Err(poisoned) => PoisonError::into_inner(poisoned).0,
-            };
+            let waited = self.progress.wait_timeout(state, timeout);
+            let waited = waited.unwrap_or_else(PoisonError::into_inner);
+            state = waited.0;
+            has_timed_out = waited.1.timed_out();
             state.waiters -= 1;
             state.role_waiters -= usize::from(awaits_role);
         }

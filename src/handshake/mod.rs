@@ -7,6 +7,18 @@
 //!
 //! Not in here: reading, writing, deadlines, and the nonce's randomness; they are the caller's.
 
+// What comes from the network makes nothing panic.
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::unreachable,
+        clippy::indexing_slicing
+    )
+)]
+
 pub(crate) mod body;
 pub(crate) mod client;
 pub(crate) mod deflate;

@@ -5,6 +5,9 @@
 //! connection holds a stream only while a message is under way, and the streams go round among all
 //! connections.
 
+// As in protocol/mod.rs; lengths here are the peer's.
+#![cfg_attr(not(test), warn(clippy::indexing_slicing))]
+
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Mutex, PoisonError},

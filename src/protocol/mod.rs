@@ -4,6 +4,17 @@
 //! messages and control frames, an [`Encoder`] turns messages into bytes; they share nothing, so that
 //! one thread can read while others write. What the bytes travel over, and when, is `connection`'s.
 
+// What comes from the network makes nothing panic.
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::unreachable
+    )
+)]
+
 pub(crate) mod close;
 pub(crate) mod decoder;
 pub(crate) mod deflate;

@@ -1,6 +1,6 @@
 /*
  * Full duplex over one connection: four threads send while the connection's own thread is called back with
- * what comes back. Every message arrives once, and in order per sender.
+ * what comes back. Every message arrives once, and in order per sender, from memory that is freed as soon as it was sent.
  *
  *     duplex [light] [URL]     URL of an echo server; without it, one of this library's
  */
@@ -52,19 +52,23 @@ static void on_close(wstrand_connection *own, uint16_t code, const char *reason,
 static void *send_all(void *argument)
 {
     const int sender = *(const int *)argument;
-    char *message = malloc(LONG);
     int number;
     for (number = 0; number < messages; number++) {
         const size_t size = size_of(number);
+        char *message = malloc(size);
         int code;
+        if (!CHECK(message != NULL))
+            break;
         memset(message, '.', size);
         message[snprintf(message, 16, "%d %d", sender, number)] = ' ';
         code = sender % 2 == 0 ? wstrand_connection_send_text(connection, message, size, NULL)
                                : wstrand_connection_send_binary(connection, message, size, NULL);
+        /* Whatever has not gone out yet must not be what lies here now. */
+        memset(message, 0xDD, size);
+        free(message);
         if (!CHECK_OK(code))
             break;
     }
-    free(message);
     return NULL;
 }
 

@@ -20,7 +20,7 @@ struct trial {
     bool is_server; /* the role that is tried */
     wstrand_options *options;
     wstrand_handler *handler;
-    wstrand_server *server;
+    wstrand_server *_Atomic server; /* set when connections may come already */
     wstrand_connection *served; /* the server's end, with a reference of its own */
     struct counter opened, acted, closed, freed;
     atomic_bool has_freed, is_over;

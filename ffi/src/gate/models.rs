@@ -15,6 +15,10 @@ struct Program {
     given_back: AtomicUsize,
     /// The call that frees has returned: nothing of the program's is used any more.
     is_freed: AtomicBool,
+    /// Somebody has closed.
+    is_closing: AtomicBool,
+    /// How often the program was told of the close.
+    closes: AtomicUsize,
 }
 
 impl Program {
@@ -151,6 +155,68 @@ fn two_callbacks_that_free_each_others_connection_both_go_on() {
         for program in programs {
             assert_eq!(program.given_back.load(Ordering::SeqCst), 1);
         }
+    });
+}
+
+/// A connection's thread, which calls back until somebody closes, then tells of that, and ends.
+fn until_closed(gate: Arc<Gate>, program: Arc<Program>) -> thread::JoinHandle<()> {
+    thread::spawn(move || {
+        gate.begin();
+        gate.pass_own(|| program.call());
+        while !program.is_closing.load(Ordering::SeqCst) {
+            gate.pass_own(|| program.call());
+            thread::yield_now(); // where a real one reads
+        }
+        gate.pass(|| {
+            program.call();
+            program.closes.fetch_add(1, Ordering::SeqCst);
+        });
+        gate.end();
+    })
+}
+
+#[test]
+fn who_frees_while_others_close_is_told_of_one_close_at_the_most_and_not_later() {
+    check(|| {
+        let program = Arc::new(Program::default());
+        let gate = program.gate();
+        let connection = until_closed(gate.clone(), program.clone());
+        let own = program.clone();
+        let closing = thread::spawn(move || own.is_closing.store(true, Ordering::SeqCst));
+        // The last reference that goes closes as well.
+        gate.shut();
+        program.is_closing.store(true, Ordering::SeqCst);
+        program.free(&gate);
+        let told = program.closes.load(Ordering::SeqCst);
+        for thread in [connection, closing] {
+            thread.join().unwrap();
+        }
+        assert!(told <= 1);
+        assert_eq!(program.closes.load(Ordering::SeqCst), told);
+        assert_eq!(program.given_back.load(Ordering::SeqCst), 1);
+    });
+}
+
+#[test]
+fn whoever_closes_and_waits_finds_that_the_close_was_told_once() {
+    check(|| {
+        let program = Arc::new(Program::default());
+        let gate = program.gate();
+        let connection = until_closed(gate.clone(), program.clone());
+        let closing = [0, 1].map(|_| {
+            let (gate, program) = (gate.clone(), program.clone());
+            thread::spawn(move || {
+                program.is_closing.store(true, Ordering::SeqCst);
+                assert_eq!(gate.wait_over(None), Waited::Done);
+                assert_eq!(program.closes.load(Ordering::SeqCst), 1);
+            })
+        });
+        for thread in closing {
+            thread.join().unwrap();
+        }
+        program.free(&gate);
+        connection.join().unwrap();
+        assert_eq!(program.closes.load(Ordering::SeqCst), 1);
     });
 }
 

@@ -1,8 +1,8 @@
 //! The outbox in many orders of its threads: tests/models.sh runs these under shuttle, which reports a thread that
 //! waits for ever, and says how to repeat the order that failed.
 //!
-//! Time stands still: no wait on a condition ever times out, so whoever is not woken is found. What a deadline
-//! does in mid-write is the socket's double's to say.
+//! Time stands still but where a model lets deadlines pass: no wait on a condition times out, so whoever is not
+//! woken is found. What a deadline does in mid-write is the socket's double's to say.
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,6 +14,7 @@ use crate::{
     connection::shared::Opened,
     net::double::Double,
     protocol::{CloseFrame, Role, frame::FrameHeader},
+    sync::let_deadlines_pass,
 };
 
 /// A connection that sends to a double.
@@ -97,17 +98,22 @@ impl Model {
         thread::spawn(move || run(&own))
     }
 
-    /// Waits until nothing is left to write, which somebody must see to, and tells what the peer sees: whole
-    /// frames, with nothing behind Close.
-    fn finish(&self) -> Vec<Seen> {
+    /// Waits until nothing is left to write, which somebody must see to.
+    fn until_written(&self) {
         loop {
             let state = self.shared.lock();
             if !state.is_writing && !state.has_output() && !state.has_flusher {
-                break;
+                return;
             }
             drop(state);
             thread::yield_now();
         }
+    }
+
+    /// As [`Self::until_written`], and tells what the peer sees: whole
+    /// frames, with nothing behind Close.
+    fn finish(&self) -> Vec<Seen> {
+        self.until_written();
         let state = self.shared.lock();
         assert_eq!((state.waiters, state.role_waiters), (0, 0));
         assert_eq!(state.buffered(), 0);
@@ -289,6 +295,69 @@ fn close_wakes_who_waits_and_comes_behind_what_was_accepted() {
 }
 
 #[test]
+fn a_deadline_that_passes_in_the_queue_takes_one_message_and_no_other() {
+    check(|| {
+        let _passing = let_deadlines_pass();
+        let model = Model::new(false);
+        let writers = [(1, 30), (2, 30), (3, LARGE)].map(|(who, len)| {
+            model.spawn(move |model| {
+                (0..2)
+                    .filter(
+                        |number| match model.send(who, *number, len, Patience::Wait) {
+                            Ok(()) => true,
+                            Err(Error::Timeout(Phase::Queue)) => false,
+                            Err(other) => panic!("{other}"),
+                        },
+                    )
+                    .collect::<Vec<_>>()
+            })
+        });
+        let streaming = model.spawn(|model| {
+            if model.shared.begin_streaming().is_ok() {
+                thread::yield_now();
+                model.shared.end_streaming();
+            }
+        });
+        let reader = model.spawn(|model| model.answer(0));
+        let accepted = writers.map(|thread| thread.join().unwrap());
+        for thread in [streaming, reader] {
+            thread.join().unwrap();
+        }
+        let seen = model.finish();
+        for (who, accepted) in (1..).zip(accepted) {
+            assert_eq!(of(who, &seen), accepted);
+        }
+        assert!(seen.contains(&Seen::Pong(0)));
+        // What deadlines have cost is not the connection.
+        assert!(model.shared.lock().failure.is_none());
+    });
+}
+
+#[test]
+fn what_was_left_to_a_sender_whose_deadline_passes_goes_out_all_the_same() {
+    check(|| {
+        let _passing = let_deadlines_pass();
+        let model = Model::new(false);
+        // Who writes leaves the rest to the large one, which may not go while another message is streamed.
+        let sending = [(1, 20), (2, 20), (3, LARGE)].map(|(who, len)| {
+            model.spawn(move |model| model.send(who, 0, len, Patience::Wait).is_ok())
+        });
+        let streaming = model.spawn(|model| {
+            if model.shared.begin_streaming().is_ok() {
+                model.until_written();
+                model.shared.end_streaming();
+            }
+        });
+        let accepted = sending.map(|thread| thread.join().unwrap());
+        streaming.join().unwrap();
+        let seen = model.finish();
+        for (who, is_accepted) in (1..).zip(accepted) {
+            assert_eq!(of(who, &seen).len(), usize::from(is_accepted));
+        }
+    });
+}
+
+#[test]
 fn a_deadline_in_mid_write_fails_everybody_with_the_same_error() {
     check(|| {
         let model = Model::new(true);
@@ -405,7 +474,7 @@ fn a_member_that_closes_gets_nothing_behind_close_and_is_out_of_the_group() {
         }
         let announcing = {
             let group = group.clone();
-            thread::spawn(move || (0..3).for_each(|number| drop(announce(&group, 1, number, 20))))
+            thread::spawn(move || (0..3).for_each(|number| _ = announce(&group, 1, number, 20)))
         };
         let joining = {
             let (group, sender) = (group.clone(), senders[0].clone());

@@ -469,6 +469,20 @@ mod buffer {
     }
 
     #[test]
+    #[cfg(debug_assertions)]
+    fn a_message_that_is_no_longer_lent_is_overwritten() {
+        let mut stream = frame(Opcode::Text, true, b"short-lived");
+        // Something behind it, so that the buffer stays as it is.
+        stream.extend(frame(Opcode::Text, true, b"next").iter().take(1));
+        let mut decoder = Decoder::new(Role::Server, LIMITS, None, stream);
+        assert_eq!(decoder.poll(), Ok(Step::Message));
+        assert_eq!(decoder.message(), Ok(Payload::Text("short-lived")));
+        assert_eq!(&decoder.buffer[2..13], b"short-lived");
+        assert_eq!(decoder.poll(), Ok(Step::NeedMore));
+        assert_eq!(decoder.buffer[2..13], [0xDD; 11]);
+    }
+
+    #[test]
     fn an_empty_buffer_shrinks_after_a_burst_and_stays_small_when_idle() {
         let small = frame(Opcode::Text, true, b"small");
         let big = frame(Opcode::Binary, true, &vec![1; 8 << 20]);
