@@ -49,16 +49,3 @@ fn blocked() -> SigSet {
     }
     signals
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::protocol::deflate;
-
-    /// A decompressor has recursed on its input before (RUSTSEC-2024-0401).
-    #[test]
-    fn damaged_messages_are_decompressed_on_a_stack_of_128_kib() {
-        let small = spawn("small", Some(128 * 1024), deflate::tests::damage_every_byte);
-        small.unwrap().join().unwrap();
-    }
-}

@@ -19,8 +19,10 @@ use crate::{
         socket::Socket,
     },
     protocol::{
-        CloseFrame, Decoder, Encoder, Opcode, Role, Step, decoder::Payload, frame::FrameHeader,
+        CloseFrame, Decoder, Encoder, Opcode, Role, Step, decoder::Payload, deflate,
+        frame::FrameHeader,
     },
+    threads,
 };
 
 /// What an end is told, and what it says.
@@ -623,4 +625,11 @@ fn a_seed_repeats_every_call() {
         assert_eq!(first.log.said, second.log.said);
         assert_eq!(first.close, second.close);
     }
+}
+
+/// A decompressor has recursed on its input before (RUSTSEC-2024-0401).
+#[test]
+fn damaged_messages_are_decompressed_on_a_stack_of_128_kib() {
+    let small = threads::spawn("small", Some(128 * 1024), deflate::tests::damage_every_byte);
+    small.unwrap().join().unwrap();
 }
