@@ -87,6 +87,7 @@ static void be_served(wstrand_connection *connection)
 
 static void no_threads(const char *url, wstrand_server *server)
 {
+    double until;
     int i, served = 0, told = 0;
     for (i = 0; i < 300; i++) {
         wstrand_connection *connection;
@@ -104,6 +105,10 @@ static void no_threads(const char *url, wstrand_server *server)
     CHECK_INT(told, 100);
     CHECK_INT(wstrand_server_stat(server, WSTRAND_STAT_REFUSED_THREAD), 100);
     CHECK_INT(wstrand_server_stat(server, WSTRAND_STAT_ACCEPTED), 200);
+    /* It counts, and waits, when the client has been told. */
+    until = now_s() + PATIENCE_S;
+    while (wstrand_server_stat(server, WSTRAND_STAT_SHORTAGES) < 100 && now_s() < until)
+        sched_yield();
     CHECK_INT(wstrand_server_stat(server, WSTRAND_STAT_SHORTAGES), 100);
 }
 
