@@ -14,8 +14,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use c_library::{
-    LONG, Language, build, example, libraries, output, pkg_config, plain, prefix, sanitized,
-    scratch, staged,
+    LONG, Language, build, compile, example, libraries, output, pkg_config, plain, prefix,
+    sanitized, scratch, staged,
 };
 use common::{Process, Server, node, program, python, root};
 
@@ -191,7 +191,8 @@ mod headers {
             .args(flags)
             .arg(format!("-I{}", prefix().join("include").display()))
             .arg(root().join("tests/cpp/wrapper.cpp"));
-        Process::start(&mut command).succeed();
+        let name = format!("{compiler}-{standard}-{}", flags.len());
+        compile(&mut command, &scratch("wrapper").join(name));
     }
 
     /// Those of the manual and the README are run, by `tests/guide.rs`.
@@ -224,7 +225,8 @@ mod headers {
             .args(flags)
             .args(["-fsyntax-only", &include])
             .arg(source);
-        Process::start(&mut command).succeed();
+        let name = format!("{}-{standard}-{}", source.display(), flags.len());
+        compile(&mut command, Path::new(&name));
     }
 
     /// The first program in a header's opening comment.

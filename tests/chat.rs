@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use c_library::{Language, libraries, staged};
+use c_library::{Language, compile, libraries, staged};
 use common::{PATIENCE, Process, example, program, python, root};
 use scratch::free_port;
 
@@ -408,7 +408,7 @@ fn built_cpp_client() -> &'static Path {
             .arg("-o")
             .arg(&built)
             .args(libraries());
-        Process::start(&mut command).succeed();
+        compile(&mut command, &built);
         built
     })
 }

@@ -483,7 +483,9 @@ fn a_member_that_closes_gets_nothing_behind_close_and_is_out_of_the_group() {
                 group.join(&sender);
             })
         };
-        let streaming = models[0].spawn(|model| drop(model.stream(2, 0)));
+        let streaming = models[0].spawn(|model| {
+            let _ = model.stream(2, 0);
+        });
         let close = || CloseFrame::new(1000, "");
         let closing = models[0].spawn(move |model| model.shared.start_close(close()));
         for thread in [announcing, joining, streaming, closing] {
