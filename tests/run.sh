@@ -122,8 +122,12 @@ ignored_tests() {
 # count_tests STATUS STARTED: counts them out of what cargo has printed.
 count_tests() {
     local status=$1 ok bad ignored
-    read -r ok bad ignored < <(sed -n 's/.*test result: .* \([0-9]*\) passed; \([0-9]*\) failed; \([0-9]*\) ignored.*/\1 \2 \3/p' "$log" |
-        awk '{ ok += $1; bad += $2; ignored += $3 } END { print ok + 0, bad + 0, ignored + 0 }')
+    # The last result of each program: some tests run their own once more, which prints one too.
+    read -r ok bad ignored < <(awk '
+        function add() { passed += ok; failed += bad; left += ignored; ok = bad = ignored = 0 }
+        /^ +(Running|Doc-tests) / { add() }
+        /^test result: / { ok = $4; bad = $6; ignored = $8 }
+        END { add(); print passed + 0, failed + 0, left + 0 }' "$log")
     # A failure without a failed test: it did not compile, a test binary crashed, or time ran out.
     if [ "$status" -ne 0 ] && [ "$bad" -eq 0 ] || [ $((ok + bad)) -eq 0 ]; then
         bad=$((bad + 1))
