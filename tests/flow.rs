@@ -93,14 +93,17 @@ fn senders_that_wait_behind_a_stuck_one_end_at_their_deadlines_too() {
                     })
                 })
                 .into();
+            // The message is kept: others would be told that it was abandoned.
             let mut writer = pair.ws.sender().writer(MessageKind::Binary);
-            while let Ok(message) = &mut writer {
-                match message.push(&[0; 10_000]) {
-                    Ok(()) => {}
-                    Err(error) => writer = Err(error),
-                }
-            }
-            done.send(writer.unwrap_err()).unwrap();
+            let error = match &mut writer {
+                Ok(message) => loop {
+                    if let Err(error) = message.push(&[0; 10_000]) {
+                        break error;
+                    }
+                },
+                Err(error) => error.clone(),
+            };
+            done.send(error).unwrap();
             for _ in 0..5 {
                 let error = results.recv_timeout(PATIENCE).unwrap();
                 // Who waited for its turn may be told that nothing was sent.

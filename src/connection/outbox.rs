@@ -482,7 +482,8 @@ impl Shared {
         let Some(socket) = state.socket.clone() else {
             return state.check_open();
         };
-        // All that was queued before goes before; what comes now goes after.
+        // All that was queued before goes before, each part from where it lies: to join them would take as much
+        // memory again. What comes now goes after.
         let mut before = std::mem::take(&mut state.unsent);
         let frame = state
             .encode_slots(&mut before)
@@ -491,32 +492,32 @@ impl Shared {
             Ok(frame) => frame,
             Err(error) => return Err(self.fail_writing(state, error)),
         };
-        if let Err(error) = encoder::reserve(&mut before.bytes, state.pending.bytes.len()) {
-            return Err(self.fail_writing(state, encode_error(error)));
-        }
-        before.bytes.append(&mut state.pending.bytes);
+        let mut queued = Batch {
+            bytes: std::mem::take(&mut state.pending.bytes),
+            ..Batch::default()
+        };
         state.is_writing = true;
-        state.in_flight = before.rest().len() + payload.len();
+        state.in_flight = before.rest().len() + queued.rest().len() + payload.len();
         let (messages, len) = outgoing.counts();
         state.count_sent(messages, len, frame.header().len() + payload.len());
         drop(state);
 
-        let sent_before = socket.send(before.rest(), deadline);
-        let result = match sent_before {
-            Ok(sent) if sent == before.rest().len() => {
-                if before.has_ping {
-                    self.ping_is_out(&mut self.lock());
-                }
-                send_payload(&socket, frame, payload, deadline, &mut before)
+        let result = send_all(&socket, before.rest(), deadline).and_then(|()| {
+            if before.has_ping {
+                self.ping_is_out(&mut self.lock());
             }
-            Ok(_) => Err(Error::Timeout(Phase::Send)),
-            Err(error) => Err(send_error(error)),
-        };
+            send_all(&socket, queued.rest(), deadline)?;
+            queued.clear();
+            send_payload(&socket, frame, payload, deadline, &mut before)
+        });
 
         state = self.lock();
         state.in_flight = 0;
         before.clear();
         state.unsent = before;
+        if state.pending.bytes.is_empty() {
+            state.pending.bytes = queued.bytes; // its memory serves the next frames
+        }
         if let Err(error) = result {
             return Err(self.fail_writing(state, error));
         }
@@ -610,6 +611,19 @@ impl Shared {
     }
 }
 
+fn send_all(socket: &Stream, bytes: &[u8], deadline: Wait) -> Result<()> {
+    went(socket.send(bytes, deadline), bytes.len())
+}
+
+/// What it means that so many of `len` bytes were sent before the deadline.
+fn went(sent: std::io::Result<usize>, len: usize) -> Result<()> {
+    match sent {
+        Ok(sent) if sent == len => Ok(()),
+        Ok(_) => Err(Error::Timeout(Phase::Send)),
+        Err(error) => Err(send_error(error)),
+    }
+}
+
 /// Writes a frame whose header and payload are in no buffer. `scratch` lends its memory.
 fn send_payload(
     socket: &Stream,
@@ -618,14 +632,9 @@ fn send_payload(
     deadline: Wait,
     scratch: &mut Batch,
 ) -> Result<()> {
-    let all_of = |sent: std::io::Result<usize>, len: usize| match sent {
-        Ok(sent) if sent == len => Ok(()),
-        Ok(_) => Err(Error::Timeout(Phase::Send)),
-        Err(error) => Err(send_error(error)),
-    };
     if frame.is_plain() {
         let len = frame.header().len() + payload.len();
-        return all_of(
+        return went(
             socket.send_vectored([frame.header(), payload], deadline),
             len,
         );
@@ -639,7 +648,7 @@ fn send_payload(
     for piece in payload.chunks(PIECE) {
         frame.payload(piece, offset, bytes);
         offset += piece.len();
-        all_of(socket.send(bytes, deadline), bytes.len())?;
+        send_all(socket, bytes, deadline)?;
         bytes.clear();
     }
     Ok(())
