@@ -471,6 +471,8 @@ mod answers {
             drop(raw);
             watched.close();
 
+            // That client may have come to the listener once more.
+            let (listener, url) = listen();
             for (status, field) in [
                 ("503 Busy", "Retry-After: 7\r\n"),
                 ("429 Too many", "Retry-After: 7\r\n"),
