@@ -161,8 +161,8 @@ pub unsafe extern "C" fn wstrand_reconnecting_free(reconnecting: *mut wstrand_re
             let _ = client.close(close_code::NORMAL, "");
         }
         own.gate.wait_idle();
-        // None is made any more behind a gate that is shut.
-        let session = lock(&own.session).take();
+        // None is made any more behind a gate that is shut. It stays where it is until its thread ends it.
+        let session = lock(&own.session).clone();
         if let Some(session) = session {
             session.gate().shut();
             session.gate().wait_idle();

@@ -15,3 +15,5 @@ mod events;
 mod lifetimes;
 #[cfg(not(miri))]
 mod peers;
+#[cfg(not(miri))]
+mod reconnecting;

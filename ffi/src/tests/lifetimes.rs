@@ -18,14 +18,14 @@ use crate::{
 };
 
 /// A handle on its way to another thread.
-struct Shared<T>(*mut T);
+pub(crate) struct Shared<T>(pub(crate) *mut T);
 // SAFETY: the handles may be used from any thread.
 unsafe impl<T> Send for Shared<T> {}
 // SAFETY: as for Send.
 unsafe impl<T> Sync for Shared<T> {}
 
 impl<T> Shared<T> {
-    fn get(&self) -> *mut T {
+    pub(crate) fn get(&self) -> *mut T {
         self.0
     }
 }

@@ -88,6 +88,7 @@ impl Scripted {
 }
 
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE_MS: i64 = 20_000;
 
 /// # Safety
 ///
