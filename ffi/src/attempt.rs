@@ -80,9 +80,11 @@ pub unsafe extern "C" fn wstrand_attempt_set_url(
     attempt: *mut wstrand_attempt,
     url: *const c_char,
 ) -> c_int {
-    let set = |lent: &mut Attempt| {
+    let set = |lent: &wstrand_attempt, attempt: &mut Attempt| {
         // SAFETY: NULL or text with a NUL, by the header's contract.
-        lent.set_url(unsafe { arguments::text(url, "url") }?);
+        attempt.set_url(unsafe { arguments::text(url, "url") }?);
+        // Nothing else ends the loan of the former one.
+        *lent.url.borrow_mut() = c_string(attempt.url());
         Ok(())
     };
     // SAFETY: as this function's.
@@ -100,12 +102,12 @@ pub unsafe extern "C" fn wstrand_attempt_set_header(
     name: *const c_char,
     value: *const c_char,
 ) -> c_int {
-    let set = |lent: &mut Attempt| {
+    let set = |_: &wstrand_attempt, attempt: &mut Attempt| {
         // SAFETY: NULL or text with a NUL, by the header's contract.
         let name = unsafe { arguments::text(name, "name") }?;
         // SAFETY: NULL or text with a NUL, by the header's contract.
         let value = unsafe { arguments::text(value, "value") }?;
-        lent.set_header(name, value);
+        attempt.set_header(name, value);
         Ok(())
     };
     // SAFETY: as this function's.
@@ -119,8 +121,8 @@ pub unsafe extern "C" fn wstrand_attempt_set_header(
 /// @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn wstrand_attempt_give_up(attempt: *mut wstrand_attempt) -> c_int {
-    let give_up = |lent: &mut Attempt| {
-        lent.give_up();
+    let give_up = |_: &wstrand_attempt, attempt: &mut Attempt| {
+        attempt.give_up();
         Ok(())
     };
     // SAFETY: as this function's.
@@ -148,15 +150,12 @@ unsafe fn get<T: Copy>(
 /// As [`get`].
 unsafe fn change(
     attempt: *mut wstrand_attempt,
-    change: impl FnOnce(&mut Attempt) -> Result<(), Failure>,
+    change: impl FnOnce(&wstrand_attempt, &mut Attempt) -> Result<(), Failure>,
 ) -> c_int {
     guard::code(|| {
         // SAFETY: as this function's.
         let lent = unsafe { arguments::handle(attempt, "attempt") }?;
         // SAFETY: borrowed for as long as it is lent, and by this thread alone.
-        let attempt = unsafe { &mut *lent.attempt };
-        change(attempt)?;
-        *lent.url.borrow_mut() = c_string(attempt.url());
-        Ok(())
+        change(lent, unsafe { &mut *lent.attempt })
     })
 }

@@ -1,7 +1,7 @@
 //! A client that connects again: what it lends, and what is left when it is freed.
 
 use std::{
-    ffi::CStr,
+    ffi::{CStr, c_void},
     ptr::{null, null_mut},
     sync::mpsc,
 };
@@ -11,7 +11,7 @@ use super::{
     peers::{PATIENCE, PATIENCE_MS, Scripted, TestServer},
 };
 use crate::{
-    closing::*, connection::*, handler::wstrand_handler, options::wstrand_options, reconnect::*,
+    attempt::*, closing::*, connection::*, handler::*, options::wstrand_options, reconnect::*,
     status::*,
 };
 
@@ -57,4 +57,44 @@ fn the_end_of_a_connection_that_was_kept_is_seen_after_the_client_was_freed() {
         code
     };
     assert_eq!(code, WSTRAND_OK);
+}
+
+unsafe extern "C-unwind" fn change_all_but_the_url(
+    attempt: *mut wstrand_attempt,
+    same: *mut c_void,
+) {
+    // SAFETY: the test's, which waits for this.
+    let same = unsafe { &*same.cast::<mpsc::Sender<bool>>() };
+    // SAFETY: what is lent to the callback, and text with a NUL.
+    unsafe {
+        let url = wstrand_attempt_url(attempt);
+        let codes = [
+            wstrand_attempt_set_header(attempt, c"X-Token".as_ptr(), c"1".as_ptr()),
+            wstrand_attempt_set_url(attempt, c"\xff".as_ptr()),
+            wstrand_attempt_give_up(attempt),
+        ];
+        assert_eq!(codes, [WSTRAND_OK, WSTRAND_INVALID_ARGUMENT, WSTRAND_OK]);
+        let is_same = url == wstrand_attempt_url(attempt);
+        assert_eq!(
+            wstrand_attempt_set_url(attempt, c"ws://localhost/else".as_ptr()),
+            WSTRAND_OK
+        );
+        let other = CStr::from_ptr(wstrand_attempt_url(attempt));
+        let _ = same.send(is_same && other == c"ws://localhost/else");
+    }
+}
+
+#[test]
+fn the_url_of_an_attempt_lives_until_another_is_set() {
+    let (same, seen) = mpsc::channel::<bool>();
+    // SAFETY: `same` outlives the client, which is freed before this returns.
+    unsafe {
+        let handler = wstrand_handler_new((&raw const same).cast_mut().cast(), None);
+        wstrand_handler_set_on_attempt(handler, Some(change_all_but_the_url));
+        let client = reconnect(c"ws://localhost/", null(), handler);
+        wstrand_handler_free(handler);
+        let is_same = seen.recv_timeout(PATIENCE);
+        wstrand_reconnecting_free(client);
+        assert_eq!(is_same, Ok(true));
+    }
 }
