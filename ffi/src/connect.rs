@@ -177,7 +177,11 @@ unsafe fn open(
 /// Starts the connection's own thread.
 fn spawn(connection: &Arc<wstrand_connection>, ws: WebSocket) -> Result<(), Failure> {
     let own = connection.clone();
-    match threads::spawn("wstrand", None, move || run(&own, ws)) {
+    let run = move || {
+        own.gate().begin();
+        run(&own, ws);
+    };
+    match threads::spawn("wstrand", None, run) {
         Ok(thread) => {
             connection.set_thread(thread);
             Ok(())
@@ -190,9 +194,8 @@ fn spawn(connection: &Arc<wstrand_connection>, ws: WebSocket) -> Result<(), Fail
     }
 }
 
-/// Receives on this thread, which becomes the connection's own, and calls back until the end.
+/// Receives on this thread, the connection's own, and calls back until the end.
 pub(crate) fn run(connection: &Arc<wstrand_connection>, ws: WebSocket) {
-    connection.gate().begin();
     let events = connection.events();
     if catch_unwind(AssertUnwindSafe(|| ws.run(events))).is_err() {
         // The panic closed the connection; the program must hear of it all the same.

@@ -100,9 +100,11 @@ impl Gate {
         }
     }
 
-    /// Notes that this thread is the connection's own.
+    /// Notes that this thread is the connection's own, before any callback.
     pub(crate) fn begin(&self) {
         self.lock().thread = Some(thread::current().id());
+        // Who waits already learns for whom.
+        self.changed.notify_all();
     }
 
     /// Shuts the gate for good, the last callback having returned: lets go of the userdata and wakes
@@ -159,19 +161,16 @@ impl Gate {
 
     /// Waits until [`Self::end`] has done its work.
     pub(crate) fn wait_over(&self, until: Option<Instant>) -> Waited {
-        let state = self.lock();
-        if state.is_over {
-            return Waited::Done;
-        }
-        let thread = state.thread.or(self.running(&state));
-        drop(state);
-        // Before the thread has begun it cannot wait for anybody.
-        let _waiting = match thread.map(Waiting::on) {
-            Some(None) => return Waited::WouldDeadlock,
-            waiting => waiting,
-        };
+        let mut waiting = None;
         let mut state = self.lock();
         while !state.is_over {
+            // Before the thread has begun it cannot wait for anybody; when it begins, this is woken.
+            if let (None, Some(thread)) = (&waiting, state.thread) {
+                waiting = Waiting::on(thread);
+                if waiting.is_none() {
+                    return Waited::WouldDeadlock;
+                }
+            }
             state = match until {
                 None => self
                     .changed
@@ -298,6 +297,7 @@ mod tests {
     #[test]
     fn to_wait_inside_the_callback_is_refused_or_does_nothing() {
         let gate = Gate::new(None);
+        gate.begin();
         gate.pass(|| {
             gate.shut();
             gate.wait_idle();

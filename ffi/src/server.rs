@@ -465,6 +465,7 @@ impl Handler {
             Some(self.userdata.clone()),
             None,
         );
+        connection.gate().begin();
         let Some(ws) = self.introduce(&connection, ws) else {
             return;
         };

@@ -158,6 +158,39 @@ fn two_callbacks_that_free_each_others_connection_both_go_on() {
     });
 }
 
+#[test]
+fn a_circle_is_not_closed_by_a_thread_that_begins_when_it_is_waited_for_already() {
+    check(|| {
+        let gates = [(); 2].map(|()| Arc::new(Gate::new(None)));
+        let [first, second] = gates.clone();
+        // A callback of the first connection makes the second one, and waits for its end; a callback of that waits
+        // for the end of the first.
+        let both = thread::spawn(move || {
+            first.begin();
+            let mut waited = None;
+            let mut connection = None;
+            first.pass_own(|| {
+                let (own, awaited) = (second.clone(), first.clone());
+                connection = Some(thread::spawn(move || {
+                    let mut waited = None;
+                    own.begin();
+                    own.pass(|| waited = Some(awaited.wait_over(None)));
+                    own.end();
+                    waited
+                }));
+                waited = Some(second.wait_over(None));
+            });
+            first.end();
+            let other = connection.and_then(|it| it.join().unwrap());
+            [waited, other]
+        });
+        let waited = both.join().unwrap();
+        let refused = Some(Waited::WouldDeadlock);
+        assert_eq!(waited.iter().filter(|it| **it == refused).count(), 1);
+        assert!(gates.iter().all(|gate| gate.is_over()));
+    });
+}
+
 /// A connection's thread, which calls back until somebody closes, then tells of that, and ends.
 fn until_closed(gate: Arc<Gate>, program: Arc<Program>) -> thread::JoinHandle<()> {
     thread::spawn(move || {

@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use super::peers::{PATIENCE, Scripted, TestServer, send};
+use super::peers::{PATIENCE, PATIENCE_MS, Scripted, TestServer, connect, on_connection, send};
 use crate::{
     closing::*, connection::*, dispatch::*, handler::*, options::*, send::*, server::*, status::*,
 };
@@ -380,4 +380,114 @@ fn freeing_a_connection_whose_queue_another_thread_has_ended_does_not_wait_for_t
     release.wait();
     freeing.join().expect("it does not panic");
     assert_eq!(was_freed, Ok(()), "it waited for the closing handshake");
+}
+
+/// Waits in a callback for the end of another connection, tells what that came to, and ends its own.
+///
+/// # Safety
+///
+/// The connections are live handles, the second one the callback's.
+unsafe fn wait_and_close(
+    other: *mut wstrand_connection,
+    own: *mut wstrand_connection,
+    codes: &mpsc::Sender<i32>,
+) {
+    // SAFETY: as this function's.
+    let code = unsafe { wstrand_connection_wait_closed(other, PATIENCE_MS, null_mut()) };
+    let _ = codes.send(code);
+    // SAFETY: as this function's.
+    unsafe { wstrand_connection_close(own, 1000, null(), null_mut()) };
+}
+
+/// What two callbacks that wait for each other's connection are told, in whichever order.
+fn told(codes: &mpsc::Receiver<i32>) -> [i32; 2] {
+    // Each waits for its own time at the most.
+    let mut told = [(); 2].map(|()| codes.recv_timeout(2 * PATIENCE).expect("a code"));
+    told.sort_unstable();
+    told
+}
+
+#[test]
+fn a_callback_that_waits_for_a_connection_made_in_another_one_that_waits_for_it_is_refused() {
+    let server = TestServer::echo();
+    for _ in 0..20 {
+        let (codes, seen) = mpsc::channel();
+        let url = server.url("/");
+        let client = Scripted::new(move |note, first| {
+            if note != "open" {
+                return;
+            }
+            let (handle, inner) = (Shared(first), codes.clone());
+            let client = Scripted::new(move |note, second| {
+                if note == "open" {
+                    // SAFETY: the test frees `first` when it has both codes; the callback's connection.
+                    unsafe { wait_and_close(handle.get(), second, &inner) };
+                }
+            });
+            let second = connect(&url, null(), client.handler);
+            client.free_handler();
+            // SAFETY: the reference of `connect`, and the callback's connection.
+            unsafe {
+                wait_and_close(second, first, &codes);
+                wstrand_connection_free(second);
+            }
+        });
+        let first = server.connect(client.handler);
+        client.free_handler();
+        assert_eq!(told(&seen), [WSTRAND_OK, WSTRAND_WOULD_DEADLOCK]);
+        // SAFETY: the reference of `connect`.
+        unsafe { wstrand_connection_free(first) };
+    }
+}
+
+#[test]
+fn on_close_is_refused_to_wait_for_a_callback_that_has_waited_since_on_connection() {
+    let (codes, seen) = mpsc::channel();
+    let (to_theirs, theirs) = mpsc::channel();
+    let first: Arc<OnceLock<Shared<wstrand_connection>>> = Arc::default();
+    let (own, own_codes) = (first.clone(), codes.clone());
+    let script = Scripted::new(move |note, connection| {
+        if note == "connection" {
+            // SAFETY: the callback's connection.
+            let kept = unsafe { wstrand_connection_retain(connection) };
+            to_theirs.send(Shared(kept)).unwrap();
+        } else if note.starts_with("close") {
+            // SAFETY: the test frees the client's when it has both codes; the callback's connection.
+            unsafe { wait_and_close(own.get().unwrap().get(), connection, &own_codes) };
+        }
+    });
+    // SAFETY: a live handle. Where nothing is told between them, the connection is closed after on_connection.
+    unsafe {
+        wstrand_handler_set_on_connection(script.handler, Some(on_connection));
+        wstrand_handler_set_on_open(script.handler, None);
+        wstrand_handler_set_on_message(script.handler, None);
+        wstrand_handler_set_on_ping(script.handler, None);
+        wstrand_handler_set_on_pong(script.handler, None);
+    }
+    let server = TestServer::start(script.handler, null());
+    script.free_handler();
+    let peer = server.connect(null());
+    let theirs = theirs.recv_timeout(PATIENCE).unwrap();
+    let waited_for = theirs.get();
+
+    let echo = TestServer::echo();
+    let client = Scripted::new(move |note, connection| {
+        if note == "open" {
+            // SAFETY: a retained handle, and the callback's connection.
+            unsafe { wait_and_close(theirs.get(), connection, &codes) };
+        }
+    });
+    let connection = echo.connect(client.handler);
+    client.free_handler();
+    assert!(first.set(Shared(connection)).is_ok());
+    assert_eq!(client.next(), "open");
+    // SAFETY: live handles, each given back once. The peer answers Close only here.
+    unsafe {
+        let code = wstrand_connection_wait_closed(peer, -1, null_mut());
+        assert_eq!(code, WSTRAND_OK);
+        assert_eq!(told(&seen), [WSTRAND_OK, WSTRAND_WOULD_DEADLOCK]);
+        wstrand_connection_free(peer);
+        wstrand_connection_free(waited_for);
+        wstrand_connection_free(connection);
+    }
 }

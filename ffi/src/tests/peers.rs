@@ -139,23 +139,30 @@ impl TestServer {
         options: *const wstrand_options,
         handler: *const wstrand_handler,
     ) -> *mut wstrand_connection {
-        let mut connection = null_mut();
-        let mut error = null_mut();
-        let url = self.url("/");
-        // SAFETY: live handles or NULL, and pointers to this frame.
-        let code = unsafe {
-            wstrand_connect(
-                url.as_ptr(),
-                options,
-                handler,
-                &raw mut connection,
-                &raw mut error,
-            )
-        };
-        assert_eq!(code, WSTRAND_OK);
-        assert!(error.is_null());
-        connection
+        connect(&self.url("/"), options, handler)
     }
+}
+
+pub(crate) fn connect(
+    url: &CStr,
+    options: *const wstrand_options,
+    handler: *const wstrand_handler,
+) -> *mut wstrand_connection {
+    let mut connection = null_mut();
+    let mut error = null_mut();
+    // SAFETY: text with a NUL, live handles or NULL, and pointers to this frame.
+    let code = unsafe {
+        wstrand_connect(
+            url.as_ptr(),
+            options,
+            handler,
+            &raw mut connection,
+            &raw mut error,
+        )
+    };
+    assert_eq!(code, WSTRAND_OK);
+    assert!(error.is_null());
+    connection
 }
 
 impl Drop for TestServer {
@@ -182,6 +189,14 @@ fn text(data: *const c_void, size: usize) -> &'static str {
 unsafe extern "C-unwind" fn free(userdata: *mut c_void) {
     // SAFETY: made in `Scripted::new`.
     drop(unsafe { Box::from_raw(userdata.cast::<Script>()) });
+}
+
+/// For those who want it: it makes the server's connection another one.
+pub(crate) unsafe extern "C-unwind" fn on_connection(
+    connection: *mut wstrand_connection,
+    userdata: *mut c_void,
+) {
+    note(userdata, connection, "connection");
 }
 
 unsafe extern "C-unwind" fn on_open(connection: *mut wstrand_connection, userdata: *mut c_void) {
