@@ -2132,7 +2132,8 @@ wstrand_connection *wstrand_connection_retain(wstrand_connection *connection);
  * Blocks, where it is the last one of a client's connection, until the callback that is running has
  * returned: after it nothing of the program's is used any more. It does not wait for that inside this
  * connection's own callbacks, nor where two callbacks would wait for each other, each freeing the
- * other's connection; what is left then goes when the callback returns.
+ * other's connection; what is left then goes when the callback returns, and the pointer of
+ * `wstrand_connection_set_userdata` when the connection has ended.
  *
  * Threads: any.
  */
@@ -2144,8 +2145,9 @@ void wstrand_connection_free(wstrand_connection *connection);
  * Threads: any, but a thread that still uses the former pointer should not be surprised.
  *
  * @param userdata What `wstrand_connection_userdata` will return. May be NULL.
- * @param userdata_free Called once with `userdata` when it is replaced, or when the connection has gone:
- * it has ended, and all references to it are given back. May be NULL.
+ * @param userdata_free Called once with `userdata` when it is replaced, or when nobody can ask for it any more: all
+ * references to the connection are given back, and it is lent to no callback now or later. Of a client's connection
+ * that is so when the last `wstrand_connection_free` returns, which see for the exception. May be NULL.
  * @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT if `connection` is NULL: `userdata_free` is not called then.
  */
 int wstrand_connection_set_userdata(wstrand_connection *connection,
@@ -2712,8 +2714,11 @@ int wstrand_reconnect(const char *url,
  * If it has not stopped, it is closed with code 1000: no callback begins any more, messages that wait are thrown away,
  * and the closing handshake goes on in the background for the close timeout at the most.
  *
- * Blocks until the callback that is running has returned: after it nothing of the program's is used any more. It does
- * not wait for that inside its own callbacks, nor where two callbacks would wait for each other.
+ * Blocks until the callback that is running has returned: after it nothing of the program's is used any more. The
+ * pointer that `wstrand_connection_set_userdata` has given to a connection goes too, or else with the last reference
+ * that the program has to that connection. It does not wait inside its own callbacks, nor where two callbacks would
+ * wait for each other; what is left then goes when the callback returns, and such a pointer when the connection has
+ * ended.
  *
  * Threads: any, the last to use it.
  */

@@ -19,7 +19,7 @@ use crate::{
     arguments,
     error::wstrand_error,
     events::{Event, Queue},
-    gate::Gate,
+    gate::{Gate, in_callback},
     guard::{self, Failure},
     handler::{Callbacks, wstrand_control_fn, wstrand_handler},
     receive,
@@ -340,6 +340,7 @@ impl wstrand_connection {
             Some(ws) => drop(ws), // closes it
         }
         self.gate.wait_idle();
+        self.give_back();
         // Where another thread dispatched, the gate is over as soon as the queue is, with the closing handshake
         // perhaps still to come.
         if self.gate.is_over() && self.has_closed.load(Ordering::Relaxed) {
@@ -348,6 +349,16 @@ impl wstrand_connection {
             if let Some(thread) = thread.filter(|it| it.thread().id() != thread::current().id()) {
                 let _ = thread.join();
             }
+        }
+    }
+
+    /// Gives back the program's data of this connection, if nobody can ask for it any more: the program has no
+    /// reference, and nothing is lent to a callback.
+    pub(crate) fn give_back(&self) {
+        // Whoever makes the last of these true sees the others, because the gate's lock lies between.
+        if self.gate.is_idle() && self.references.load(Ordering::Acquire) == 0 {
+            let userdata = lock(&self.userdata).take();
+            in_callback(|| drop(userdata));
         }
     }
 
@@ -421,7 +432,8 @@ pub unsafe extern "C" fn wstrand_connection_retain(
 /// Blocks, where it is the last one of a client's connection, until the callback that is running has
 /// returned: after it nothing of the program's is used any more. It does not wait for that inside this
 /// connection's own callbacks, nor where two callbacks would wait for each other, each freeing the
-/// other's connection; what is left then goes when the callback returns.
+/// other's connection; what is left then goes when the callback returns, and the pointer of
+/// `wstrand_connection_set_userdata` when the connection has ended.
 ///
 /// Threads: any.
 #[unsafe(no_mangle)]
@@ -442,8 +454,10 @@ pub unsafe extern "C" fn wstrand_connection_free(connection: *mut wstrand_connec
         };
         // SAFETY: the reference that `hand_out` or `wstrand_connection_retain` leaked; seen above.
         let connection = unsafe { Arc::from_raw(connection.cast_const()) };
-        if before == 1 && connection.role == Role::Client {
-            connection.release();
+        match connection.role {
+            _ if before > 1 => {}
+            Role::Client => connection.release(),
+            Role::Server | Role::Session => connection.give_back(),
         }
     });
 }
@@ -453,8 +467,9 @@ pub unsafe extern "C" fn wstrand_connection_free(connection: *mut wstrand_connec
 /// Threads: any, but a thread that still uses the former pointer should not be surprised.
 ///
 /// @param userdata What `wstrand_connection_userdata` will return. May be NULL.
-/// @param userdata_free Called once with `userdata` when it is replaced, or when the connection has gone:
-/// it has ended, and all references to it are given back. May be NULL.
+/// @param userdata_free Called once with `userdata` when it is replaced, or when nobody can ask for it any more: all
+/// references to the connection are given back, and it is lent to no callback now or later. Of a client's connection
+/// that is so when the last `wstrand_connection_free` returns, which see for the exception. May be NULL.
 /// @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT if `connection` is NULL: `userdata_free` is not called then.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn wstrand_connection_set_userdata(

@@ -196,6 +196,12 @@ impl Gate {
         self.lock().userdata.clone()
     }
 
+    /// Whether no callback runs nor can begin.
+    pub(crate) fn is_idle(&self) -> bool {
+        let state = self.lock();
+        state.is_shut && self.running(&state).is_none()
+    }
+
     pub(crate) fn is_over(&self) -> bool {
         self.lock().is_over
     }

@@ -144,8 +144,11 @@ pub unsafe extern "C" fn wstrand_reconnect(
 /// If it has not stopped, it is closed with code 1000: no callback begins any more, messages that wait are thrown away,
 /// and the closing handshake goes on in the background for the close timeout at the most.
 ///
-/// Blocks until the callback that is running has returned: after it nothing of the program's is used any more. It does
-/// not wait for that inside its own callbacks, nor where two callbacks would wait for each other.
+/// Blocks until the callback that is running has returned: after it nothing of the program's is used any more. The
+/// pointer that `wstrand_connection_set_userdata` has given to a connection goes too, or else with the last reference
+/// that the program has to that connection. It does not wait inside its own callbacks, nor where two callbacks would
+/// wait for each other; what is left then goes when the callback returns, and such a pointer when the connection has
+/// ended.
 ///
 /// Threads: any, the last to use it.
 #[unsafe(no_mangle)]
@@ -166,6 +169,7 @@ pub unsafe extern "C" fn wstrand_reconnecting_free(reconnecting: *mut wstrand_re
         if let Some(session) = session {
             session.gate().shut();
             session.gate().wait_idle();
+            session.give_back();
         }
         if own.gate.is_over() {
             own.join();

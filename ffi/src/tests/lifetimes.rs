@@ -12,10 +12,10 @@ use std::{
     time::Duration,
 };
 
-use super::peers::{PATIENCE, PATIENCE_MS, Scripted, TestServer, connect, on_connection, send};
-use crate::{
-    closing::*, connection::*, dispatch::*, handler::*, options::*, send::*, server::*, status::*,
+use super::peers::{
+    Deaf, PATIENCE, PATIENCE_MS, Scripted, TestServer, connect, on_connection, send,
 };
+use crate::{closing::*, connection::*, dispatch::*, handler::*, send::*, server::*, status::*};
 
 /// A handle on its way to another thread.
 pub(crate) struct Shared<T>(pub(crate) *mut T);
@@ -30,12 +30,12 @@ impl<T> Shared<T> {
     }
 }
 
-unsafe extern "C-unwind" fn count(counter: *mut c_void) {
+pub(crate) unsafe extern "C-unwind" fn count(counter: *mut c_void) {
     // SAFETY: the tests' counters are statics.
     unsafe { &*counter.cast::<AtomicUsize>() }.fetch_add(1, Ordering::SeqCst);
 }
 
-fn pointer(counter: &'static AtomicUsize) -> *mut c_void {
+pub(crate) fn pointer(counter: &'static AtomicUsize) -> *mut c_void {
     std::ptr::from_ref(counter).cast_mut().cast()
 }
 
@@ -337,28 +337,13 @@ fn a_server_that_never_started_can_be_freed() {
 
 #[test]
 fn freeing_a_connection_whose_queue_another_thread_has_ended_does_not_wait_for_the_peer() {
-    // A server that never answers Close.
-    let release = Arc::new(Barrier::new(2));
-    let held = release.clone();
-    let script = Scripted::new(move |note, _| {
-        if note == "open" {
-            held.wait();
-        }
-    });
-    let server = TestServer::start(script.handler, null());
-    script.free_handler();
+    let server = Deaf::start();
     let client = Scripted::new(|_, _| {});
     // SAFETY: a live handle.
     let code = unsafe { wstrand_handler_set_queue_bytes(client.handler, 1 << 20) };
     assert_eq!(code, WSTRAND_OK);
-    let options = wstrand_options_new();
-    // SAFETY: a live handle.
-    let code = unsafe { wstrand_options_set_close_timeout_ms(options, 3_600_000) };
-    assert_eq!(code, WSTRAND_OK);
-    let connection = server.connect_with(options, client.handler);
+    let connection = server.connect(client.handler);
     client.free_handler();
-    // SAFETY: a live handle, freed once.
-    unsafe { wstrand_options_free(options) };
     // What freeing does first, and what a thread that dispatches does as soon as it sees that.
     {
         // SAFETY: a live handle.
@@ -377,9 +362,30 @@ fn freeing_a_connection_whose_queue_another_thread_has_ended_does_not_wait_for_t
         let _ = freed.send(());
     });
     let was_freed = seen.recv_timeout(PATIENCE);
-    release.wait();
+    drop(server); // it answers Close only now
     freeing.join().expect("it does not panic");
     assert_eq!(was_freed, Ok(()), "it waited for the closing handshake");
+}
+
+#[test]
+fn the_pointer_of_a_connection_is_given_back_before_its_last_free_returns() {
+    static FREED: AtomicUsize = AtomicUsize::new(0);
+    let freed = &FREED;
+    let server = Deaf::start();
+    let client = Scripted::new(|_, _| {});
+    let connection = server.connect(client.handler);
+    client.free_handler();
+    // SAFETY: a live handle, with two references; `count` takes the counter.
+    let counts = unsafe {
+        wstrand_connection_set_userdata(connection, pointer(freed), Some(count));
+        wstrand_connection_retain(connection);
+        wstrand_connection_free(connection);
+        let before = freed.load(Ordering::SeqCst);
+        wstrand_connection_free(connection);
+        [before, freed.load(Ordering::SeqCst)]
+    };
+    drop(server); // it answers Close only now
+    assert_eq!(counts, [0, 1]);
 }
 
 /// Waits in a callback for the end of another connection, tells what that came to, and ends its own.

@@ -4,13 +4,13 @@ use std::{
     ffi::{CStr, CString, c_char, c_int, c_void},
     ptr::{null, null_mut},
     slice, str,
-    sync::{Mutex, mpsc},
+    sync::{Arc, Barrier, Mutex, mpsc},
     time::Duration,
 };
 
 use crate::{
-    connect::wstrand_connect, connection::*, error::*, handler::*, options::wstrand_options,
-    receive::*, send::*, server::*, status::*,
+    connect::wstrand_connect, connection::*, error::*, handler::*, options::*, receive::*, send::*,
+    server::*, status::*,
 };
 
 /// What the callbacks of a handler do: note what happened, then act on it.
@@ -169,6 +169,54 @@ impl Drop for TestServer {
     fn drop(&mut self) {
         // SAFETY: made in `start`.
         unsafe { wstrand_server_free(self.0) };
+    }
+}
+
+/// A server for one client, which reads nothing of it before this is dropped, and so answers no Close.
+pub(crate) struct Deaf {
+    server: TestServer,
+    release: Arc<Barrier>,
+}
+
+impl Deaf {
+    pub(crate) fn start() -> Self {
+        let release = Arc::new(Barrier::new(2));
+        let held = release.clone();
+        let script = Scripted::new(move |note, _| {
+            if note == "open" {
+                held.wait();
+            }
+        });
+        let server = TestServer::start(script.handler, null());
+        script.free_handler();
+        Self { server, release }
+    }
+
+    pub(crate) fn url(&self) -> CString {
+        self.server.url("/")
+    }
+
+    /// Those of a client that waits for the answer to its Close, to be freed.
+    pub(crate) fn options(&self) -> *mut wstrand_options {
+        let options = wstrand_options_new();
+        // SAFETY: a live handle.
+        let code = unsafe { wstrand_options_set_close_timeout_ms(options, 3_600_000) };
+        assert_eq!(code, WSTRAND_OK);
+        options
+    }
+
+    pub(crate) fn connect(&self, handler: *const wstrand_handler) -> *mut wstrand_connection {
+        let options = self.options();
+        let connection = self.server.connect_with(options, handler);
+        // SAFETY: made above.
+        unsafe { wstrand_options_free(options) };
+        connection
+    }
+}
+
+impl Drop for Deaf {
+    fn drop(&mut self) {
+        self.release.wait();
     }
 }
 

@@ -3,16 +3,18 @@
 use std::{
     ffi::{CStr, c_void},
     ptr::{null, null_mut},
-    sync::mpsc,
+    sync::{
+        atomic::{AtomicUsize, Ordering},
+        mpsc,
+    },
 };
 
 use super::{
-    lifetimes::Shared,
-    peers::{PATIENCE, PATIENCE_MS, Scripted, TestServer},
+    lifetimes::{Shared, count, pointer},
+    peers::{Deaf, PATIENCE, PATIENCE_MS, Scripted, TestServer},
 };
 use crate::{
-    attempt::*, closing::*, connection::*, handler::*, options::wstrand_options, reconnect::*,
-    status::*,
+    attempt::*, closing::*, connection::*, handler::*, options::*, reconnect::*, status::*,
 };
 
 fn reconnect(
@@ -57,6 +59,40 @@ fn the_end_of_a_connection_that_was_kept_is_seen_after_the_client_was_freed() {
         code
     };
     assert_eq!(code, WSTRAND_OK);
+}
+
+#[test]
+fn the_pointer_of_a_connection_is_given_back_when_neither_the_client_nor_a_reference_is_left() {
+    for is_kept in [false, true] {
+        static FREED: AtomicUsize = AtomicUsize::new(0);
+        let freed = &FREED;
+        freed.store(0, Ordering::SeqCst);
+        let server = Deaf::start();
+        let (script, keeps) = keeping(move |connection| {
+            // SAFETY: the callback's connection, and `count` takes the counter.
+            unsafe {
+                wstrand_connection_set_userdata(connection, pointer(freed), Some(count));
+                match is_kept {
+                    true => wstrand_connection_retain(connection),
+                    false => null_mut(),
+                }
+            }
+        });
+        let options = server.options();
+        let client = reconnect(&server.url(), options, script.handler);
+        script.free_handler();
+        let kept = keeps.recv_timeout(PATIENCE).unwrap().get();
+        // SAFETY: live handles, each given back once.
+        let counts = unsafe {
+            wstrand_options_free(options);
+            wstrand_reconnecting_free(client);
+            let before = freed.load(Ordering::SeqCst);
+            wstrand_connection_free(kept);
+            [before, freed.load(Ordering::SeqCst)]
+        };
+        drop(server); // it answers Close only now
+        assert_eq!(counts, [usize::from(!is_kept), 1], "kept: {is_kept}");
+    }
 }
 
 unsafe extern "C-unwind" fn change_all_but_the_url(
