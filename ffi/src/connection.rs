@@ -207,7 +207,7 @@ impl wstrand_connection {
     fn tell(self: &Arc<Self>, event: Event<'_>) {
         match &self.queue {
             None => self.call_back(event),
-            // Where there is no memory for an event without a payload either, it is lost.
+            // It has no payload, and so there is room.
             Some(queue) if self.is_wanted(&event) => drop(self.put(queue, event)),
             Some(_) => {}
         }

@@ -69,13 +69,17 @@ impl Event<'_> {
         })
     }
 
+    /// What the peer has sent along.
+    fn payload(&self) -> Option<&[u8]> {
+        match self {
+            Self::Message { data, .. } | Self::Ping(data) | Self::Pong(data) => Some(data),
+            Self::Open | Self::Error(_) | Self::Close { .. } => None,
+        }
+    }
+
     /// What it counts for in a queue.
     fn bytes(&self) -> usize {
-        let payload = match self {
-            Self::Message { data, .. } | Self::Ping(data) | Self::Pong(data) => data.len(),
-            Self::Open | Self::Error(_) | Self::Close { .. } => 0,
-        };
-        payload.saturating_add(EVENT)
+        self.payload().map_or(0, <[u8]>::len).saturating_add(EVENT)
     }
 }
 
@@ -110,7 +114,10 @@ pub(crate) enum NotTaking {
 impl Queue {
     pub(crate) fn new(max_bytes: usize) -> Self {
         Self {
-            state: Mutex::default(),
+            state: Mutex::new(State {
+                events: VecDeque::with_capacity(BARE),
+                ..State::default()
+            }),
             changed: Condvar::new(),
             max_bytes,
         }
@@ -121,7 +128,7 @@ impl Queue {
     ///
     /// # Errors
     ///
-    /// There is no memory for it: it is not added.
+    /// There is no memory for it: it is not added. For one without a payload there always is.
     pub(crate) fn put(
         &self,
         event: Event<'_>,
@@ -141,7 +148,10 @@ impl Queue {
         if state.is_over {
             return Ok(());
         }
-        state.events.try_reserve(1)?;
+        if event.payload().is_some() {
+            // The others may all be to come yet.
+            state.events.try_reserve(1 + BARE)?;
+        }
         state.bytes = state.bytes.saturating_add(bytes);
         state.events.push_back(event);
         state.show();
@@ -294,6 +304,10 @@ impl Signal {
 /// What an event takes besides its payload, roughly.
 const EVENT: usize = 64;
 
+/// The most events without a payload that a connection has: it is open, there is no memory for a payload, it has failed,
+/// it has ended.
+const BARE: usize = 4;
+
 #[cfg(all(test, shuttle))]
 mod models;
 
@@ -301,7 +315,10 @@ mod models;
 mod tests {
     use std::time::Duration;
 
+    use wstrand::ProtocolError;
+
     use super::*;
+    use crate::tests::shortage;
 
     fn message(len: usize) -> Event<'static> {
         Event::Message {
@@ -394,6 +411,32 @@ mod tests {
         assert!(!is_readable(&queue) && taking.is_over());
         queue.put(message(1), || {}).unwrap();
         assert!(!is_readable(&queue), "nothing follows the last event");
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore = "the allocator that refuses is not there")]
+    fn where_the_queue_cannot_grow_an_error_and_the_end_have_room() {
+        let queue = Queue::new(usize::MAX);
+        let most = 1000;
+        for _ in 0..most {
+            queue.put(message(0), || {}).unwrap();
+        }
+        let capacity = queue.lock().events.capacity();
+        let _refusing = shortage::refuse(2 * capacity * size_of::<Event<'_>>());
+        let mut count = most;
+        while queue.put(message(0), || {}).is_ok() {
+            count += 1;
+            assert!(count < 2 * capacity, "the queue has grown");
+        }
+        for error in [ProtocolError::OutOfMemory, ProtocolError::ReservedBit] {
+            let error = Event::Error(Error::Protocol(error));
+            queue.put(error, || {}).unwrap();
+        }
+        queue.put(close(), || {}).unwrap();
+        let taking = queue.begin_taking().unwrap();
+        assert_eq!(taking.wait(None), count + 3);
+        while taking.take().is_some() {}
+        assert!(taking.is_over());
     }
 
     #[test]

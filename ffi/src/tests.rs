@@ -6,7 +6,7 @@
 
 mod lending;
 mod misuse;
-mod shortage;
+pub(crate) mod shortage;
 
 // miri has no sockets.
 #[cfg(not(miri))]

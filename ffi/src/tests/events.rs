@@ -631,7 +631,7 @@ fn a_message_that_the_queue_has_no_memory_for_ends_the_connection_with_1011() {
     // SAFETY: a live handle.
     let code = unsafe { wstrand_handler_set_queue_bytes(client.handler, 1 << 20) };
     assert_eq!(code, WSTRAND_OK);
-    super::shortage::refuse(SIZE);
+    let _refusing = super::shortage::refuse(SIZE);
     let connection = server.connect(client.handler);
     client.free_handler();
     let dispatch = || {

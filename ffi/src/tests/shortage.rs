@@ -2,7 +2,10 @@
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 /// The system's allocator, but for requests of one size.
@@ -31,8 +34,20 @@ unsafe impl GlobalAlloc for Short {
 #[global_allocator]
 static ALLOCATOR: Short = Short;
 
-/// From now on there is no memory for requests of `size` bytes.
-#[cfg(not(miri))]
-pub(crate) fn refuse(size: usize) {
+/// From now on there is no memory for requests of `size` bytes, until this is dropped. One test at a time refuses.
+pub(crate) fn refuse(size: usize) -> Refusing {
+    static TURN: Mutex<()> = Mutex::new(());
+    let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     REFUSED.store(size, Ordering::Relaxed);
+    Refusing { _turn: turn }
+}
+
+pub(crate) struct Refusing {
+    _turn: MutexGuard<'static, ()>,
+}
+
+impl Drop for Refusing {
+    fn drop(&mut self) {
+        REFUSED.store(usize::MAX, Ordering::Relaxed);
+    }
 }
