@@ -76,14 +76,14 @@ pub unsafe extern "C" fn wstrand_set_log(
             log,
             userdata: Userdata::new(userdata, userdata_free),
         });
-        let former = SINK
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .replace(sink);
+        let mut own = SINK.lock().unwrap_or_else(PoisonError::into_inner);
+        let former = own.replace(sink);
+        // Under the lock, or of two calls at once the one would set the callback and the other the level.
         log::set_max_level(match log {
             Some(_) => filter,
             None => LevelFilter::Off,
         });
+        drop(own);
         drop(former); // without the lock
         Ok(())
     })
