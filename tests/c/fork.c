@@ -17,8 +17,9 @@ static int descriptors_after_exec(void)
 
 static void in_child(wstrand_connection *connection, wstrand_server *server, const char *url)
 {
-    wstrand_connection *another = NULL;
+    wstrand_connection *another = connection;
     wstrand_error *error = NULL;
+    const int descriptor = dup(STDERR_FILENO);
     wstrand_handler *handler;
     const void *data;
     size_t size;
@@ -33,7 +34,10 @@ static void in_child(wstrand_connection *connection, wstrand_server *server, con
     CHECK_INT(wstrand_connection_shutdown(connection), WSTRAND_FORKED);
     CHECK_INT(wstrand_server_stop(server, 1000, NULL), WSTRAND_FORKED);
     CHECK_INT(wstrand_connect(url, NULL, NULL, &another, &error), WSTRAND_FORKED);
+    CHECK_INT(wstrand_connect_over(descriptor, url, NULL, NULL, &another, &error), WSTRAND_FORKED);
     CHECK(error == NULL);
+    CHECK(another == connection); /* not written */
+    CHECK_INT(close(descriptor), 0); /* not taken over */
     CHECK_INT(wstrand_set_log(NULL, WSTRAND_LOG_OFF, NULL, NULL), WSTRAND_FORKED);
     handler = wstrand_handler_new(NULL, NULL);
     CHECK(handler == NULL);
