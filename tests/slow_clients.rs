@@ -7,11 +7,14 @@ mod raw;
 
 use std::io::Write;
 use std::net::TcpStream;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use log::{LevelFilter, Log, Metadata, Record};
 use raw::{PATIENCE, Raw, Running, alone, echo_server, in_time, until};
-use wstrand::WebSocket;
+use wstrand::{ServerHandle, WebSocket};
 
 /// Connects, or says with which status that was refused.
 fn ask(url: &str) -> Result<WebSocket, u16> {
@@ -193,4 +196,74 @@ fn beyond_max_handshakes_the_slowest_client_is_cut() {
         assert!(took > Duration::from_millis(900), "{took:?}");
         assert!(took < PATIENCE, "{took:?}");
     });
+}
+
+/// Asks the server for its counters when a client of its is cut, and stops it when one is turned away.
+struct Curious {
+    server: OnceLock<ServerHandle>,
+    /// How many clients it has heard of that were cut, and how many that were turned away.
+    cut: AtomicUsize,
+    turned_away: AtomicUsize,
+}
+
+impl Log for Curious {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        let text = record.args().to_string();
+        let server = self.server.get().expect("it is there before its clients");
+        if text.starts_with("cut a client") {
+            assert_eq!(server.stats().refused.slow, 1);
+            assert!(server.connection_count() > 0);
+            self.cut.fetch_add(1, Ordering::Relaxed);
+        } else if text.starts_with("turned a connection away") {
+            assert_eq!(server.stop(PATIENCE), 0);
+            self.turned_away.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+#[test]
+fn a_logger_may_look_at_the_server_it_hears_of_and_stop_it() {
+    static CURIOUS: Curious = Curious {
+        server: OnceLock::new(),
+        cut: AtomicUsize::new(0),
+        turned_away: AtomicUsize::new(0),
+    };
+    alone(
+        "a_logger_may_look_at_the_server_it_hears_of_and_stop_it",
+        || {
+            log::set_logger(&CURIOUS).expect("the only logger");
+            log::set_max_level(LevelFilter::Debug);
+            let server = echo_server(|server| {
+                server.max_connections(1);
+                server.handshake_timeout(Duration::from_secs(600));
+            });
+            let handle = server.handle.clone();
+            assert!(CURIOUS.server.set(handle).is_ok());
+            let mut silent = Raw::connect(server.addr());
+            until("it is being waited for", || {
+                server.handle.connection_count() == 1
+            });
+            // Nobody is turned away before the silent one may be cut: a server that is full without it would be stopped.
+            let began = Instant::now();
+            while began.elapsed() < Duration::from_millis(1100) {
+                thread::park_timeout(Duration::from_millis(1100));
+            }
+            let mut ws = wstrand::connect(&server.url()).expect("it gets the silent one's place");
+            assert_eq!(CURIOUS.cut.load(Ordering::Relaxed), 1);
+            silent.gone();
+            converse(&mut ws);
+            let end = thread::spawn(move || ws.wait_closed());
+            let _newcomer = Raw::connect(server.addr());
+            assert_eq!(end.join().expect("it ends").code, 1001);
+            until("the logger has stopped it", || {
+                CURIOUS.turned_away.load(Ordering::Relaxed) == 1
+            });
+        },
+    );
 }

@@ -59,7 +59,8 @@ struct State {
     finished: Vec<JoinHandle<()>>,
     /// Threads that had nothing more to do before they were noted.
     left_early: HashSet<u64>,
-    is_accepting: bool,
+    /// The thread that accepts.
+    acceptor: Option<ThreadId>,
     /// Threads that are in `stop`, and so cannot end before it does.
     stoppers: Vec<ThreadId>,
     accept_thread: Option<JoinHandle<()>>,
@@ -240,7 +241,7 @@ impl Control {
         }
         state.stage = Stage::Stopped;
         let mut finished = std::mem::take(&mut state.finished);
-        if !state.is_accepting {
+        if state.acceptor.is_none() {
             finished.extend(state.accept_thread.take());
         }
         let is_busy = |id: &&ThreadId| !state.stoppers.contains(id);
@@ -257,25 +258,26 @@ impl Control {
         self.lock().stage != Stage::Accepting
     }
 
-    /// Accepts until it is stopped, and closes the listening socket then.
+    /// Accepts until it is stopped, and closes the listening socket then. Whoever finds that nobody accepts any more
+    /// finds what it was given gone, the program's functions in it.
     pub(super) fn serve(
         self: &Arc<Self>,
         listener: OwnedFd,
         woken: &UnixStream,
-        config: &Arc<Config>,
-        serve: &Arc<Serve>,
+        config: Arc<Config>,
+        serve: Arc<Serve>,
     ) -> Result<()> {
         let mut state = self.lock();
         if state.stage != Stage::Idle {
             return Ok(()); // stopped before it began
         }
         state.stage = Stage::Accepting;
-        state.is_accepting = true;
+        state.acceptor = Some(thread::current().id());
         drop(state);
-        let result = self.accept(&listener, woken, config, serve);
-        drop(listener);
+        let result = self.accept(&listener, woken, &config, &serve);
+        drop((listener, config, serve));
         let mut state = self.lock();
-        state.is_accepting = false;
+        state.acceptor = None;
         if result.is_err() {
             state.stage = Stage::Stopped;
         }
@@ -353,8 +355,11 @@ impl Control {
             let served = state.tenants.len().max(state.threads.len());
             served.saturating_sub(state.being_cut) >= config.max_connections
         };
-        if state.awaited.len() >= config.max_handshakes || is_full(&state) {
-            state.cut_the_slowest();
+        let is_wanted = state.awaited.len() >= config.max_handshakes || is_full(&state);
+        if is_wanted && state.cut_the_slowest() {
+            drop(state); // a logger may call anything
+            log::debug!(target: "wstrand", "cut a client that took long over its request: others wait");
+            state = self.lock();
         }
         if is_full(&state) {
             state.past.refused.full += 1;
@@ -409,26 +414,27 @@ impl Control {
 }
 
 impl State {
-    /// Cuts the client that has taken longest over its request, unless none has taken long.
-    fn cut_the_slowest(&mut self) {
+    /// Cuts the client that has taken longest over its request, unless none has taken long. Returns whether it did.
+    fn cut_the_slowest(&mut self) -> bool {
         let Some((&id, since)) = self.awaited.first_key_value() else {
-            return;
+            return false;
         };
         if since.elapsed() < TIME_TO_ASK {
-            return;
+            return false;
         }
         let Some(tenant) = self.tenants.get_mut(&id) else {
-            return;
+            return false;
         };
         // Where there is no socket yet its thread has not come to run, for which the client cannot be blamed.
-        if let Some(socket) = tenant.socket.upgrade() {
-            log::debug!(target: "wstrand", "cut a client that took long over its request: others wait");
-            tenant.is_cut = true;
-            self.past.refused.slow += 1;
-            self.being_cut += 1;
-            self.awaited.remove(&id);
-            socket.shutdown(Shutdown::Both);
-        }
+        let Some(socket) = tenant.socket.upgrade() else {
+            return false;
+        };
+        tenant.is_cut = true;
+        self.past.refused.slow += 1;
+        self.being_cut += 1;
+        self.awaited.remove(&id);
+        socket.shutdown(Shutdown::Both);
+        true
     }
 
     fn everybody(&self) -> Vec<(Weak<Socket>, Weak<Shared>, bool)> {
@@ -442,11 +448,17 @@ impl State {
         self.tenants.values().map(addresses).collect()
     }
 
-    /// Whether nothing runs any more, except for connections whose handlers are in `stop` themselves.
+    /// Whether nothing runs any more, except for connections whose handlers are in `stop` themselves, as may be who
+    /// accepts, by a logger.
     fn is_empty_but_for_stoppers(&self) -> bool {
-        let is_stopper = |thread: &JoinHandle<()>| self.stoppers.contains(&thread.thread().id());
-        let may_stay = |id: &u64| self.threads.get(id).is_some_and(is_stopper);
-        !self.is_accepting && self.tenants.keys().all(may_stay) && self.threads.keys().all(may_stay)
+        let is_stopper = |id: ThreadId| self.stoppers.contains(&id);
+        let may_stay = |id: &u64| {
+            let thread = self.threads.get(id);
+            thread.is_some_and(|thread| is_stopper(thread.thread().id()))
+        };
+        self.acceptor.is_none_or(is_stopper)
+            && self.tenants.keys().all(may_stay)
+            && self.threads.keys().all(may_stay)
     }
 }
 

@@ -296,7 +296,7 @@ impl Server {
             woken,
             ..
         } = self;
-        control.serve(listener, &woken, &Arc::new(config), &serve)
+        control.serve(listener, &woken, Arc::new(config), serve)
     }
 }
 
