@@ -8,6 +8,7 @@ mod raw;
 mod scratch;
 
 use std::fs;
+use std::io::Write;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
 use std::thread;
@@ -20,8 +21,8 @@ use raw::{
 };
 use scratch::{Scratch, free_port};
 use wstrand::{
-    Attempt, Client, CloseInfo, Down, Error, Handler, Message, Misuse, Next, Options, Phase,
-    Reconnect, Reconnecting, Sender, Server, Stop,
+    Attempt, Client, CloseInfo, Down, Error, Handler, Message, MessageKind, Misuse, Next, Options,
+    Phase, Reconnect, Reconnecting, Sender, Server, Stop,
 };
 
 /// What a handler was told.
@@ -737,6 +738,53 @@ mod messages {
             }
             let end = thread::spawn(move || raw.finish());
             watched.close();
+            assert_eq!(end.join().unwrap().close().0, 1000);
+        });
+    }
+
+    #[test]
+    fn what_is_queued_outlasts_a_message_that_is_streamed_for_longer_than_a_send_may_wait() {
+        in_time(|| {
+            let (listener, url) = listen();
+            let mut options = Options::new();
+            options.send_timeout(Duration::from_millis(100));
+            let mut reconnect = hasty();
+            reconnect.client(Client::new().options(&options));
+            reconnect.max_queued_bytes(1 << 20);
+            let (begun, has_begun) = unbounded();
+            let (goes_on, may_go_on) = unbounded::<()>();
+            let on_open = move |sender: &Sender| {
+                let (sender, begun, may_go_on) = (sender.clone(), begun.clone(), may_go_on.clone());
+                let streamed = thread::spawn(move || {
+                    let mut writer = sender.writer(MessageKind::Text).unwrap();
+                    begun.send(()).unwrap();
+                    may_go_on.recv().unwrap();
+                    writer.write_all(b"streamed").unwrap();
+                    writer.finish().unwrap();
+                });
+                let _ = has_begun.recv();
+                drop(streamed);
+            };
+            let watched = Watched::start_with(&reconnect, &url, |_| {}, on_open);
+            watched.client.send("queued").unwrap();
+            let mut raw = Raw::accept_open(&listener);
+            watched.open();
+            // What is queued has waited in vain, too, when two sends one after another have.
+            let sender = watched.client.sender().expect("it is open");
+            for _ in 0..3 {
+                let late = sender.send_text("late");
+                assert!(
+                    matches!(late, Err(Error::Timeout(Phase::Queue))),
+                    "{late:?}"
+                );
+            }
+            goes_on.send(()).unwrap();
+            raw.frame().is(TEXT, "streamed");
+            raw.frame().is(TEXT, "queued");
+            watched.client.send("sent").unwrap();
+            raw.frame().is(TEXT, "sent");
+            let end = thread::spawn(move || raw.finish());
+            assert_eq!(watched.close().lost_messages, 0);
             assert_eq!(end.join().unwrap().close().0, 1000);
         });
     }

@@ -10,8 +10,8 @@ use std::{
 
 use super::{Down, Next, Stop};
 use crate::{
-    Cancel, CloseInfo, Error, Message, Misuse, OwnedMessage, ProtocolError, ReadyState, Result,
-    Sender,
+    Cancel, CloseInfo, Error, Message, Misuse, OwnedMessage, Phase, ProtocolError, ReadyState,
+    Result, Sender,
     protocol::close::{self, MAX_CLOSE_REASON},
     threads,
 };
@@ -260,10 +260,16 @@ impl Shared {
                 .queued_bytes
                 .saturating_sub(weight(message.as_message()));
             drop(state);
-            if sender.send(&message).is_err() {
-                // Some of it may be out, and perhaps all.
-                self.lock().lost += 1;
-                return;
+            match sender.send(&message) {
+                Ok(()) => {}
+                // Nothing of it is out: it was not its turn, while a message was being streamed perhaps.
+                Err(Error::Timeout(Phase::Queue)) => {
+                    let mut state = self.lock();
+                    state.queued_bytes += weight(message.as_message());
+                    state.queue.push_front(message);
+                }
+                // Some of it may be out, and perhaps all. If the connection goes on, so does this.
+                Err(_) => self.lock().lost += 1,
             }
         }
     }
