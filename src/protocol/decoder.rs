@@ -239,8 +239,11 @@ impl Decoder {
         let rest = rest.saturating_add(BEHIND_FRAME);
         let (wanted, enough) = if rest > step {
             // The rest of the frame in one read if it may be, with room for what follows it; but no more
-            // than was received already, so that a declared length costs the peer its bytes.
-            let wanted = rest.min(held.max(step));
+            // than was received already, so that a declared length costs the peer its bytes. Of a message in fragments
+            // each would have all before it moved, if there were not room for some of those that follow.
+            let is_last = self.frame.as_ref().is_none_or(|frame| frame.is_final);
+            let most = held.max(step);
+            let wanted = if is_last { rest.min(most) } else { most };
             (wanted, wanted.min(step))
         } else if self.buffer.capacity() < step {
             // Also inside a small frame: under a steady load reads hardly ever end between two.

@@ -317,6 +317,31 @@ mod limits {
         assert!(decoder.buffer.capacity() <= 65_536);
     }
 
+    /// Each time the buffer grows all that has come of the message may have to be moved.
+    #[test]
+    fn the_buffer_grows_seldom_also_for_a_message_in_large_fragments() {
+        let mut decoder = Decoder::new(Role::Server, LIMITS, None, Vec::new());
+        let (mut capacities, mut received) = (Vec::new(), 0);
+        for index in 0..200 {
+            let opcode = [Opcode::Continuation, Opcode::Binary][usize::from(index == 0)];
+            let fragment = frame(opcode, false, &[0; 70_000]);
+            let mut rest = fragment.as_slice();
+            while !rest.is_empty() {
+                assert!(matches!(decoder.poll(), Ok(Step::NeedMore)));
+                let room = decoder.room().unwrap();
+                capacities.push(room.capacity());
+                let (now, later) = rest.split_at(rest.len().min(room.capacity() - room.len()));
+                room.extend_from_slice(now);
+                decoder.received(now.len());
+                received += now.len();
+                rest = later;
+                assert!(decoder.buffer.capacity() <= 2 * received + 65_536);
+            }
+        }
+        capacities.dedup();
+        assert!(capacities.len() < 20, "{} sizes", capacities.len());
+    }
+
     #[test]
     fn a_declared_length_allocates_nothing_until_its_bytes_arrive() {
         let stream = frame(Opcode::Binary, true, &vec![0; 16 << 20]);
