@@ -166,10 +166,12 @@ impl Timed for Shared {
                 None
             }
             Verdict::Ping => {
+                let interval = state.keepalive.interval;
                 drop(state);
                 // Nothing blocks here, and an error is kept by the connection.
                 let _ = self.flush(Wait::Never);
-                None // when the ping is out
+                // When the ping is out; or again, if nobody came to write it, for want of threads.
+                interval.and_then(|interval| now.checked_add(interval))
             }
         }
     }
@@ -178,6 +180,7 @@ impl Timed for Shared {
 enum Verdict {
     LookAt(Option<Instant>),
     Dead,
+    /// A ping is to be written.
     Ping,
 }
 
@@ -197,7 +200,7 @@ impl Shared {
         let keepalive = &mut state.keepalive;
         let grace = keepalive.grace();
         let (since, suspected_at) = match keepalive.stage {
-            Stage::Queued { .. } => return Verdict::LookAt(None),
+            Stage::Queued { .. } => return Verdict::Ping,
             Stage::Quiet(next) if next.is_none_or(|next| now < next) => {
                 return Verdict::LookAt(next);
             }

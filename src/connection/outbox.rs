@@ -12,7 +12,7 @@
 
 use std::{
     sync::{Arc, PoisonError, atomic::Ordering},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use crate::{
@@ -274,11 +274,7 @@ impl Shared {
             if ready(&state) {
                 return Ok(state);
             }
-            let timeout = match deadline {
-                Wait::Until(until) => until.saturating_duration_since(Instant::now()),
-                Wait::Forever => std::time::Duration::MAX,
-                Wait::Never => std::time::Duration::ZERO,
-            };
+            let timeout = deadline.remaining().unwrap_or(Duration::MAX);
             if has_timed_out || timeout.is_zero() {
                 // The role may have been left to this thread.
                 if !state.is_writing && state.has_output() {
@@ -306,17 +302,18 @@ impl Shared {
 
     /// Takes the writer's role, which must be free, and writes what there is within `wait`, then what others
     /// have added meanwhile, each batch with a deadline of its own. What is left after [`Wait::Never`], or
-    /// after many batches, stays for another; after a deadline the connection has failed, because half a
-    /// frame may be out.
+    /// after many batches, or when `wait` is over, stays for another; where a batch is cut short by its deadline
+    /// the connection has failed, because half a frame may be out.
     pub(super) fn write_out<'a>(
         &'a self,
         mut state: MutexGuard<'a, State>,
-        mut wait: Wait,
+        wait: Wait,
     ) -> Result<()> {
         let Some(socket) = state.socket.clone() else {
             return state.check_open();
         };
         state.is_writing = true;
+        let (mut wait, own) = (wait, wait);
         let mut batches = 0;
         loop {
             let mut batch = match state.take_batch() {
@@ -366,7 +363,9 @@ impl Shared {
             if state.waiters > 0 {
                 self.progress.notify_all(); // there is room
             }
-            if batches == MOST_BATCHES && state.has_output() {
+            // Who sends for others does not do so for longer than it would have waited for its own.
+            let is_late = || wait != Wait::Never && own.has_passed();
+            if state.has_output() && (batches == MOST_BATCHES || is_late()) {
                 state.is_writing = false;
                 self.leave_to_flusher(state);
                 return Ok(());

@@ -76,10 +76,15 @@ impl Wait {
 
     /// The sooner of the two.
     pub(crate) fn at_most(self, until: Instant) -> Self {
-        match self {
-            Self::Until(own) => Self::Until(own.min(until)),
-            Self::Forever => Self::Until(until),
-            Self::Never => Self::Never,
+        self.sooner(Self::Until(until))
+    }
+
+    /// The sooner of the two.
+    pub(crate) fn sooner(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Never, _) | (_, Self::Never) => Self::Never,
+            (Self::Forever, wait) | (wait, Self::Forever) => wait,
+            (Self::Until(one), Self::Until(other)) => Self::Until(one.min(other)),
         }
     }
 
@@ -89,7 +94,7 @@ impl Wait {
     }
 
     /// What is left: `None` is for ever. Zero if the time has passed.
-    fn remaining(self) -> Option<Duration> {
+    pub(crate) fn remaining(self) -> Option<Duration> {
         match self {
             Self::Never => Some(Duration::ZERO),
             Self::Until(until) => Some(until.saturating_duration_since(Instant::now())),
