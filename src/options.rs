@@ -82,8 +82,8 @@ impl Options {
         self
     }
 
-    /// Sets how long the closing handshake may take from `close` on, with what still waits to be sent before
-    /// it; then the connection is cut. 5 s by default.
+    /// Sets how long the closing handshake may take from `close` on, or from the peer's Close, with what still waits
+    /// to be sent before ours; then the connection is cut. 5 s by default.
     pub fn close_timeout(&mut self, timeout: Duration) -> &mut Self {
         self.close_timeout = timeout;
         self

@@ -562,6 +562,37 @@ fn a_peer_that_has_half_closed_after_its_close_gets_all_that_was_being_sent_and_
 }
 
 #[test]
+fn a_peer_that_reads_on_slowly_after_its_close_gets_all_that_was_queued_and_ours() {
+    in_time(|| {
+        for half_closes in [false, true] {
+            both_roles(&patient(), |pair| {
+                let Pair { ws, mut raw, .. } = pair;
+                ws.sender().try_send(&vec![0; HUGE][..]).unwrap();
+                raw.send_close(4000, "enough");
+                if half_closes {
+                    raw.half_close();
+                }
+                let (told, end) = mpsc::channel();
+                let (_sender, mut receiver) = ws.split();
+                let receiving = thread::spawn(move || {
+                    assert_eq!(receiver.receive().unwrap(), None);
+                    told.send(receiver.wait_closed()).unwrap();
+                });
+                // Longer than it is waited for what the peer might still say.
+                let early = end.recv_timeout(Duration::from_millis(1500));
+                assert_eq!(early.unwrap_err(), RecvTimeoutError::Timeout);
+                raw.frame().is(BINARY, vec![0; HUGE]);
+                assert_eq!(raw.frame().close(), (4000, "enough"));
+                raw.end();
+                let close = end.recv_timeout(PATIENCE).unwrap();
+                assert_eq!((close.code, close.was_clean), (4000, true));
+                receiving.join().unwrap();
+            });
+        }
+    });
+}
+
+#[test]
 fn a_peer_that_has_half_closed_without_close_gets_all_that_was_being_sent() {
     in_time(|| {
         both_roles(&patient(), |pair| {

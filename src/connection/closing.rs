@@ -100,7 +100,9 @@ impl Shared {
     pub(super) fn end(&self, error: Option<Error>) -> Arc<CloseInfo> {
         let mut state = self.lock();
         if state.close_received.is_some() && !state.is_close_answered && state.ended.is_none() {
-            state = self.wait_for_writer(state);
+            // A writer that has our Close may be about to say that it is out.
+            let moment = Wait::for_duration(WRITER_NEEDS);
+            state = self.wait_while(state, moment, |state| state.is_writing);
         }
         if state.failure.is_none() && state.close_received.is_none() && state.ended.is_none() {
             state.failure = match state.is_close_overdue() {
@@ -135,14 +137,22 @@ impl Shared {
         info
     }
 
-    /// Gives a writer that has our Close a moment to say that it is out.
-    fn wait_for_writer<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
-        let until = Instant::now() + WRITER_NEEDS;
-        while state.is_writing {
-            let timeout = until.saturating_duration_since(Instant::now());
-            if timeout.is_zero() {
-                break;
-            }
+    /// Waits until all that was sent before our Close is out, and that too, or the connection has failed. Returns
+    /// `false` if `wait` is over before.
+    pub(super) fn wait_written(&self, wait: Wait) -> bool {
+        let is_owed =
+            |state: &State| state.failure.is_none() && (state.is_writing || state.has_output());
+        !is_owed(&self.wait_while(self.lock(), wait, is_owed))
+    }
+
+    fn wait_while<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        wait: Wait,
+        holds: impl Fn(&State) -> bool,
+    ) -> MutexGuard<'a, State> {
+        while holds(&state) && !wait.has_passed() {
+            let timeout = wait.remaining().unwrap_or(Duration::MAX);
             state.waiters += 1;
             let waited = self.progress.wait_timeout(state, timeout);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;

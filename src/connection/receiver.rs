@@ -61,6 +61,8 @@ enum Stage {
     /// Nothing is of interest any more, but closing the socket now could destroy our Close on its way.
     Draining {
         until: Instant,
+        /// How long what was sent before our Close may take to get out.
+        written_by: Wait,
         bytes: usize,
     },
     Ended,
@@ -412,9 +414,10 @@ impl Reader {
     }
 
     fn drain(&mut self) {
-        let linger = LINGER.min(self.shared.options.close_timeout);
+        let close_timeout = self.shared.options.close_timeout;
         self.stage = Stage::Draining {
-            until: Instant::now() + linger,
+            until: Instant::now() + LINGER.min(close_timeout),
+            written_by: Wait::for_duration(close_timeout),
             bytes: 0,
         };
     }
@@ -433,7 +436,12 @@ impl Reader {
     /// How it failed; or [`Phase::Receive`]'s timeout if `wait` is over before the end is reached.
     fn conclude(&mut self, wait: Wait) -> Result<()> {
         let mut scrap = Vec::new();
-        while let Stage::Draining { until, bytes } = &mut self.stage {
+        while let Stage::Draining {
+            until,
+            written_by,
+            bytes,
+        } = &mut self.stage
+        {
             let Some(socket) = &self.socket else { break };
             scrap.clear();
             if scrap.try_reserve(SCRAP).is_err() {
@@ -453,13 +461,32 @@ impl Reader {
                     if Instant::now() < *until {
                         return Err(Error::Timeout(Phase::Receive));
                     }
-                    self.end(None);
+                    let written_by = *written_by;
+                    self.end_when_written(wait, written_by)?;
                 }
-                // The end of the stream, too much, or a reset: there is nothing to wait for.
+                Ok(0) => {
+                    let written_by = *written_by;
+                    self.end_when_written(wait, written_by)?;
+                }
+                // Too much, or a reset: there is nothing to wait for.
                 _ => self.end(None),
             }
         }
         self.shared.outcome()
+    }
+
+    /// Ends where the peer has nothing more to say, but may still read: what was sent before our Close, and that.
+    ///
+    /// # Errors
+    ///
+    /// [`Phase::Receive`]'s timeout if `wait` is over before that is out.
+    fn end_when_written(&mut self, wait: Wait, written_by: Wait) -> Result<()> {
+        let is_written = self.shared.wait_written(wait.sooner(written_by));
+        if !is_written && !written_by.has_passed() {
+            return Err(Error::Timeout(Phase::Receive));
+        }
+        self.end(None);
+        Ok(())
     }
 }
 
@@ -496,7 +523,7 @@ impl<R: std::borrow::BorrowMut<Receiver>> Iterator for Messages<R> {
     }
 }
 
-/// How long an end that has sent its last frame reads on.
+/// How long an end that has the peer's last frame reads on.
 const LINGER: Duration = Duration::from_secs(1);
 
 /// How much it reads on at the most.
