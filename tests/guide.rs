@@ -142,7 +142,7 @@ mod the_guide {
     #[test]
     fn a_program_polls_for_events_and_for_its_input() {
         for program in written_in("poll", &["cpp"]) {
-            let built = program.build(&echo().to_string());
+            let built = program.build_for(echo());
             let mut client = Process::start(&mut ready(&built));
             client.tell("hello");
             assert_eq!(client.line("hello"), "");
@@ -158,7 +158,7 @@ mod the_guide {
         let server = SERVER.get_or_init(|| serve_echo(true));
         let folder = certificates();
         for program in written("tls_client") {
-            let built = program.build(&address(server).to_string());
+            let built = program.build_for(address(server));
             let mut command = ready(&built);
             let told = Process::start(command.current_dir(folder.dir())).succeed();
             assert_eq!(told.stdout, ["secret"], "{}", program.name);
@@ -169,7 +169,7 @@ mod the_guide {
     fn a_server_shows_its_certificate() {
         let folder = certificates();
         for program in written("tls_server") {
-            let built = program.build(ANY_PORT);
+            let built = program.build_for(any_port());
             let server = Server::start(ready(&built).current_dir(folder.dir()));
             let mut ws = Client::new()
                 .tls(authority().trusted())
@@ -267,7 +267,7 @@ mod the_guide {
     #[test]
     fn a_server_that_stops_says_1001() {
         for program in written("stop") {
-            let mut server = Process::start(&mut ready(&program.build(ANY_PORT)));
+            let mut server = Process::start(&mut ready(&program.build_for(any_port())));
             let url = server.line("listening on ");
             let mut ws = wstrand::connect(&url).expect("a server");
             echoes(&mut ws, "hello");
@@ -441,18 +441,18 @@ mod for_those_who_come_from {
     }
 
     fn example(name: &str) -> std::path::PathBuf {
-        Program::read(&format!("examples/migration/{name}")).build("")
+        Program::read(&format!("examples/migration/{name}")).build()
     }
 }
 
 /// Runs a client against the server there; returns what it prints.
 fn run(program: &Program, server: SocketAddr) -> Vec<String> {
-    let built = program.build(&server.to_string());
+    let built = program.build_for(server);
     Process::start(&mut ready(&built)).succeed().stdout
 }
 
 fn serve(program: &Program) -> Server {
-    Server::start(&mut ready(&program.build(ANY_PORT)))
+    Server::start(&mut ready(&program.build_for(any_port())))
 }
 
 /// A program that finds the shared library. What it prints comes line by line, as on a terminal.
@@ -500,3 +500,7 @@ fn text(ws: &mut WebSocket) -> String {
 }
 
 const ANY_PORT: &str = "127.0.0.1:0";
+
+fn any_port() -> SocketAddr {
+    ANY_PORT.parse().expect("it is an address")
+}

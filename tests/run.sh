@@ -84,26 +84,30 @@ cargo_test() {
     ${CI:+timeout --kill-after=10 "$limit"} cargo test --locked --workspace --no-fail-fast "$@" </dev/null 2>&1
 }
 
-# lane LOG LIMIT OPTION…: some of the test programs, one after another.
+# lane LIMIT NUMBER OPTION…: some of the test programs, one after another.
 lane() {
-    local own=$1
-    shift
+    local limit=$1 own=$log.$2
+    shift 2
     set -o pipefail
-    cargo_test "$@" | tee "$own"
+    cargo_test "$limit" "$@" | tee "$own"
 }
 
-# tests LIMIT: all test programs. Most wait more than they compute, so those that build the C library, and install it in
-# one place, run beside the others; examples in the documentation last.
+# tests LIMIT: all test programs. Most wait more than they compute, so there are two lanes: those that build the C library,
+# and install it in one place, in one; the others, some at a time, where there is room. Examples in the documentation last.
 tests() {
-    local limit=$1 started=$SECONDS status=0 of_c others
+    local limit=$1 started=$SECONDS status=0
     heading "cargo test"
-    of_c=$(grep -l c_library tests/*.rs | sed 's|^tests/\(.*\)\.rs$|--test=\1|')
-    others=$(grep -L c_library tests/*.rs | sed 's|^tests/\(.*\)\.rs$|--test=\1|')
     if cargo_test "$limit" --no-run | tee "$log"; then
+        rm -f "$log".*
         export -f cargo_test lane
-        printf '%s\n' "$log.c $limit ${of_c//$'\n'/ }" "$log $limit --lib --bins --examples ${others//$'\n'/ }" |
-            xargs -L 1 -P 2 bash -c 'lane "$@"' lane || status=$?
-        cat "$log.c" >>"$log"
+        export log
+        {
+            grep -l c_library tests/*.rs | xargs
+            echo --lib --bins --examples
+            grep -L c_library tests/*.rs | xargs -n 8
+        } | sed 's|tests/\([^ ]*\)\.rs|--test=\1|g' | nl -w 1 |
+            xargs -L 1 -P 2 bash -c 'lane "$@"' lane "$limit" || status=$?
+        cat "$log".* >"$log"
         cargo_test "$limit" --doc | tee -a "$log" || status=$?
     else
         status=1

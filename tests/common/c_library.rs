@@ -58,36 +58,45 @@ pub(crate) fn build(variant: &str, source: &str, standard: &str, flags: &[&str])
     built
 }
 
-/// Runs a compiler, unless it has run so before and nothing has changed of what it read then: a C++ program with all
-/// of the wrapper's templates takes ten seconds. `made` is what it makes, or only names what it checks.
+/// Runs a compiler of C or C++, unless it has run so before and nothing has changed of what it read then: a C++ program
+/// with all of the wrapper's templates takes ten seconds. `made` is what it makes, or only names what it checks.
 pub(crate) fn compile(command: &mut Command, made: &Path) {
-    let beside = |extension: &str| PathBuf::from(format!("{}.{extension}", made.display()));
-    let (read, stamp) = (beside("d"), beside("stamp"));
+    let read = beside(made, "d");
     command.arg("-MD").arg("-MF").arg(&read);
+    let compiler = PathBuf::from(command.get_program());
+    once(command, made, || {
+        let read = fs::read_to_string(&read).ok()?;
+        let (_, files) = read.split_once(": ")?;
+        let files = files.split_whitespace().filter(|word| *word != "\\");
+        Some(files.map(PathBuf::from).chain([compiler.clone()]).collect())
+    });
+}
+
+/// Runs a command that makes something, unless it has run so before and none of the files that it reads has changed.
+pub(crate) fn once(command: &mut Command, made: &Path, reads: impl Fn() -> Option<Vec<PathBuf>>) {
+    let stamp = beside(made, "stamp");
     let told = format!("{command:?}");
     let is_there = made.is_file() || command.get_args().all(|argument| argument != made);
+    let fingerprint = || {
+        let mut hasher = DefaultHasher::new();
+        told.hash(&mut hasher);
+        for file in reads()? {
+            fs::read(file).ok()?.hash(&mut hasher);
+        }
+        Some(format!("{:x}", hasher.finish()))
+    };
     let then = fs::read_to_string(&stamp).ok();
-    if is_there && then.is_some() && then == fingerprint(&told, &read) {
+    if is_there && then.is_some() && then == fingerprint() {
         return;
     }
     let _ = fs::remove_file(&stamp);
-    Process::start(command).succeed();
-    let now = fingerprint(&told, &read).expect("the compiler says what it has read");
+    Process::start(command).succeed_within(LONG);
+    let now = fingerprint().expect("what was read is there");
     fs::write(stamp, now).expect("target/ can be written to");
 }
 
-/// Of a command, its compiler, and the files that it has read.
-fn fingerprint(command: &str, read: &Path) -> Option<String> {
-    let read = fs::read_to_string(read).ok()?;
-    let (_, files) = read.split_once(": ")?;
-    let files = files.split_whitespace().filter(|word| *word != "\\");
-    let compiler = command.split('"').nth(1)?;
-    let mut hasher = DefaultHasher::new();
-    command.hash(&mut hasher);
-    for file in files.chain([compiler]) {
-        fs::read(file).ok()?.hash(&mut hasher);
-    }
-    Some(format!("{:x}", hasher.finish()))
+fn beside(made: &Path, extension: &str) -> PathBuf {
+    PathBuf::from(format!("{}.{extension}", made.display()))
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

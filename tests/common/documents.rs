@@ -1,11 +1,12 @@
 //! Programs out of Markdown, and how to build them.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-use crate::c_library::{LONG, Language, libraries, scratch};
+use crate::c_library::{LONG, Language, compile, libraries, once, scratch};
 use crate::common::{Process, root, target_directory};
 
 pub(crate) struct Program {
@@ -65,13 +66,35 @@ impl Program {
         self.name.split_once('.').expect("it has an extension").0
     }
 
-    /// Builds the program with this address in place of the one that is written in it.
-    pub(crate) fn build(&self, address: &str) -> PathBuf {
+    /// Builds the program as it stands there.
+    pub(crate) fn build(&self) -> PathBuf {
+        self.compile(&self.text)
+    }
+
+    /// Builds the program with this address in place of the one that is written in it. It is compiled with one that is as
+    /// long as any, so that it need not be again when only that is another.
+    pub(crate) fn build_for(&self, address: SocketAddr) -> PathBuf {
+        let ip = address.ip();
+        let (any, this) = (format!("{ip}:99999"), format!("{ip}:{:05}", address.port()));
+        let general = self.compile(&self.text.replace(WRITTEN, &any));
+        let built = general.with_extension("built");
+        // By a program of its own: what this one writes may be open in a child of another test's, and cannot be run then.
+        let mut sed = Command::new("sh");
+        sed.args(["-c", r#"cp "$1" "$2" && sed -i "s/$3/$4/g" "$2""#, "sh"])
+            .args([&general, &built])
+            .args([&any, &this])
+            .env("LC_ALL", "C");
+        Process::start(&mut sed).succeed();
+        built
+    }
+
+    fn compile(&self, text: &str) -> PathBuf {
         let directory = scratch(&self.document.replace(['/', '.'], "-"));
         let source = directory.join(&self.name);
         let built = directory.join(self.name.replace('.', "-"));
-        let text = self.text.replace(WRITTEN, address);
-        fs::write(&source, text).expect("target/ can be written to");
+        if fs::read_to_string(&source).ok().as_deref() != Some(text) {
+            fs::write(&source, text).expect("target/ can be written to");
+        }
         let mut command = if self.name.ends_with(".rs") {
             rust()
         } else if self.name.ends_with(".c") {
@@ -80,18 +103,33 @@ impl Program {
             Language::Cpp.compiler("c++17")
         };
         command.arg(&source).arg("-o").arg(&built);
-        if !self.name.ends_with(".rs") {
+        if self.name.ends_with(".rs") {
+            let reads = || Some(vec![source.clone(), rust_library()]);
+            once(&mut command, &built, reads);
+        } else {
             command.arg("-pthread").args(libraries());
+            compile(&mut command, &built);
         }
-        Process::start(&mut command).succeed_within(LONG);
         built
     }
 }
 
 /// The Rust compiler, told of the library.
 fn rust() -> Command {
+    let library = rust_library();
+    let dependencies = library.with_file_name("deps");
+    let mut command = Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
+    command
+        .args(["--edition", "2024", "-D", "warnings", "--extern"])
+        .arg(format!("wstrand={}", library.display()))
+        .arg("-L")
+        .arg(format!("dependency={}", dependencies.display()));
+    command
+}
+
+fn rust_library() -> PathBuf {
     static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
-    let directory = LIBRARY.get_or_init(|| {
+    let library = LIBRARY.get_or_init(|| {
         let target = target_directory();
         let mut cargo = Command::new(env!("CARGO"));
         cargo
@@ -100,18 +138,9 @@ fn rust() -> Command {
             .arg("--target-dir")
             .arg(&target);
         Process::start(&mut cargo).succeed_within(LONG);
-        target.join("debug")
+        target.join("debug/libwstrand.rlib")
     });
-    let mut command = Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
-    command
-        .args(["--edition", "2024", "-D", "warnings", "--extern"])
-        .arg(format!(
-            "wstrand={}",
-            directory.join("libwstrand.rlib").display()
-        ))
-        .arg("-L")
-        .arg(format!("dependency={}", directory.join("deps").display()));
-    command
+    library.clone()
 }
 
 const WRITTEN: &str = "127.0.0.1:9001";
