@@ -9,6 +9,7 @@ use std::{
 use log::{Level, LevelFilter, Log, Metadata, Record};
 
 use crate::{
+    gate::in_callback,
     guard::{self, Failure},
     text::c_string,
     userdata::{Userdata, wstrand_free_fn},
@@ -152,6 +153,8 @@ impl Sink {
         let target = c_string(record.target());
         let text = c_string(record.args().to_string());
         // SAFETY: the program's function, with arguments as its type says.
-        unsafe { log(level, target.as_ptr(), text.as_ptr(), self.userdata.pointer) };
+        in_callback(|| unsafe {
+            log(level, target.as_ptr(), text.as_ptr(), self.userdata.pointer)
+        });
     }
 }
