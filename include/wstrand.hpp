@@ -1556,12 +1556,6 @@ private:
         return code == WSTRAND_TIMEOUT ? dispatched::timed_out : dispatched::closed;
     }
 
-#if WSTRAND_EXCEPTIONS
-    /* Calls what takes a last `error &`, and throws what a callback threw, or else what the call came to. */
-    template <typename Call>
-    auto rethrowing(Call call);
-#endif
-
     std::shared_ptr<detail::state> state_;
 };
 
@@ -1851,16 +1845,18 @@ public:
     }
 
 #if WSTRAND_EXCEPTIONS
-    /* Throws what a callback threw, once. */
-    void rethrow()
+    /* Calls what takes a last `error &`, and throws what a callback threw, once, or else what the call came to. By
+       value: the object that has this state may be gone when the call returns. */
+    template <typename Call>
+    static auto rethrowing(std::shared_ptr<state> shared, Call call)
     {
-        std::exception_ptr thrown;
-        {
-            const std::lock_guard<std::mutex> lock(mutex_);
-            thrown = std::exchange(parked_, nullptr);
-        }
-        if (thrown)
-            std::rethrow_exception(thrown);
+        error failure;
+        const auto result = call(failure);
+        if (shared)
+            shared->rethrow();
+        if (failure)
+            throw failure;
+        return result;
     }
 #endif
 
@@ -1871,6 +1867,17 @@ private:
     }
 
 #if WSTRAND_EXCEPTIONS
+    void rethrow()
+    {
+        std::exception_ptr thrown;
+        {
+            const std::lock_guard<std::mutex> lock(mutex_);
+            thrown = std::exchange(parked_, nullptr);
+        }
+        if (thrown)
+            std::rethrow_exception(thrown);
+    }
+
     /* Keeps what is being caught, if it is the first. */
     void park() noexcept
     {
@@ -1999,34 +2006,21 @@ inline void detail::state::on_error(wstrand_connection *handle, const wstrand_er
 }
 
 #if WSTRAND_EXCEPTIONS
-template <typename Call>
-auto connection::rethrowing(Call call)
-{
-    const std::shared_ptr<detail::state> state = state_; // a callback may free this
-    error failure;
-    const auto result = call(failure);
-    if (state)
-        state->rethrow();
-    if (failure)
-        throw failure;
-    return result;
-}
-
 inline void connection::wait_closed()
 {
-    rethrowing([&](error &failure) { return wait_ms(-1, failure); });
+    detail::state::rethrowing(state_, [&](error &failure) { return wait_ms(-1, failure); });
 }
 inline bool connection::wait_closed(std::chrono::milliseconds timeout)
 {
-    return rethrowing([&](error &failure) { return wait_closed(timeout, failure); });
+    return detail::state::rethrowing(state_, [&](error &failure) { return wait_closed(timeout, failure); });
 }
 inline dispatched connection::dispatch()
 {
-    return rethrowing([&](error &failure) { return dispatch(failure); });
+    return detail::state::rethrowing(state_, [&](error &failure) { return dispatch(failure); });
 }
 inline dispatched connection::dispatch(std::chrono::milliseconds timeout)
 {
-    return rethrowing([&](error &failure) { return dispatch(timeout, failure); });
+    return detail::state::rethrowing(state_, [&](error &failure) { return dispatch(timeout, failure); });
 }
 #endif
 
@@ -2209,16 +2203,11 @@ public:
     /** Throws what a callback threw, if one did; so does the other. */
     void wait_closed()
     {
-        error failure;
-        wait_ms(-1, failure);
-        rethrow(failure);
+        detail::state::rethrowing(state_, [&](error &failure) { return wait_ms(-1, failure); });
     }
     bool wait_closed(std::chrono::milliseconds timeout)
     {
-        error failure;
-        const bool has_stopped = wait_closed(timeout, failure);
-        rethrow(failure);
-        return has_stopped;
+        return detail::state::rethrowing(state_, [&](error &failure) { return wait_closed(timeout, failure); });
     }
 #endif
 
@@ -2251,16 +2240,6 @@ private:
             failure = error();
         return has_stopped;
     }
-
-#if WSTRAND_EXCEPTIONS
-    void rethrow(const error &failure)
-    {
-        if (state_)
-            state_->rethrow();
-        if (failure)
-            throw failure;
-    }
-#endif
 
     std::shared_ptr<detail::state> state_;
     detail::owned<wstrand_reconnecting, wstrand_reconnecting_free> handle_; // goes first
@@ -2330,7 +2309,7 @@ public:
                          [&](wstrand_error **details) { return wstrand_server_start(get(), details); });
     }
 
-    /** Serves, until `stop` has done its work on another thread. */
+    /** Serves, until `stop` has done its work on another thread, or the object is destroyed there. */
     void run(error &failure) noexcept
     {
         detail::succeeds(failure,
@@ -2361,22 +2340,14 @@ public:
         The overloads with an `error &` do not. */
     void run()
     {
-        error failure;
-        run(failure);
-        if (state_)
-            state_->rethrow();
-        if (failure)
-            throw failure;
+        detail::state::rethrowing(state_, [&](error &failure) {
+            run(failure);
+            return true;
+        });
     }
     std::size_t stop(std::chrono::milliseconds drain)
     {
-        error failure;
-        const std::size_t busy = stop(drain, failure);
-        if (state_)
-            state_->rethrow();
-        if (failure)
-            throw failure;
-        return busy;
+        return detail::state::rethrowing(state_, [&](error &failure) { return stop(drain, failure); });
     }
 #endif
 

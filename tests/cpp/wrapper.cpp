@@ -919,6 +919,24 @@ static void thrown_in_callbacks()
     }
 }
 
+/* A server may be destroyed while another thread runs it: what a callback threw comes out of `run` all the same. */
+static void destroyed_while_it_runs()
+{
+    for (int round = 0; round < 10; ++round) {
+        wstrand::handler handler;
+        handler.on_message = [](wstrand::connection_ref, const wstrand::message &) { throw std::runtime_error("mine"); };
+        auto server = std::make_unique<wstrand::server>(wstrand::listen("0", std::move(handler)));
+        std::thread runner([running = server.get()] {
+            CHECK(thrown<std::runtime_error>([&] { running->run(); }) == "mine");
+        });
+        connection ws = wstrand::connect("ws://" + std::string(server->address()));
+        ws.send("x");
+        CHECK(!ws.receive() && ws.close_code() == WSTRAND_CLOSE_INTERNAL_ERROR);
+        server.reset();
+        runner.join();
+    }
+}
+
 /* An exception ends it for good, wherever it is thrown, and comes back from wait_closed. */
 static void reconnecting_throws(const std::string &url)
 {
@@ -1055,6 +1073,7 @@ int main(int argc, char **argv)
 #if WSTRAND_EXCEPTIONS
     throwing(server.url);
     thrown_in_callbacks();
+    destroyed_while_it_runs();
     reconnecting_throws(server.url);
 #endif
     error failure;
