@@ -135,12 +135,16 @@ class state;
 } // namespace detail
 
 /**
- * Why a call failed, or that it did not. Copies share what they tell.
+ * Why a call failed, or that it did not. Copies share what they tell. To move one is to copy it.
  */
 class error : public std::exception {
 public:
     /** No error. */
     error() noexcept = default;
+
+    /* Without these one that was moved from would still point to what is another's. */
+    error(const error &) noexcept = default;
+    error &operator=(const error &) noexcept = default;
 
     /** What a C function returned and, if there is such a thing, the object that it made, which is taken over. */
     explicit error(int code, wstrand_error *details = nullptr) noexcept : code_(code), handle_(details)

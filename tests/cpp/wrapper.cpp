@@ -51,6 +51,7 @@ static_assert(!std::is_copy_constructible_v<wstrand::cancel>);
 static_assert(std::is_nothrow_move_constructible_v<wstrand::cancel>);
 static_assert(std::is_nothrow_move_constructible_v<wstrand::options>);
 static_assert(std::is_nothrow_copy_constructible_v<wstrand::error>); // as of what is thrown
+static_assert(std::is_nothrow_copy_assignable_v<wstrand::error> && std::is_nothrow_move_assignable_v<wstrand::error>);
 static_assert(std::is_base_of_v<std::exception, wstrand::error>);
 static_assert(std::is_trivially_copyable_v<wstrand::connection_ref>);
 static_assert(std::is_trivially_copyable_v<wstrand::message>);
@@ -705,6 +706,13 @@ static void small_things(const std::string &url)
 
     wstrand::connect(url + "forbidden", failure);
     const error copied = error::copy(failure.get());
+    const std::string what = failure.what();
+    {
+        error moved = std::move(failure), assigned;
+        assigned = std::move(moved);
+        CHECK(assigned.http_status() == 403 && moved.http_status() == 403); // NOLINT: moved from on purpose
+    }
+    CHECK(failure.what() == what && failure.http_status() == 403); // NOLINT: the same
     failure = {};
     CHECK(copied.http_status() == 403 && copied.http_header("x-why") == "because" && copied.http_body() == "go away");
     CHECK(!error::copy(nullptr));
