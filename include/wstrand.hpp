@@ -20,7 +20,9 @@
  * threads, the order of events. This header adds:
  *
  * - Objects that own are moved, not copied, and free what they own. A moved-from one may be assigned to
- *   and destroyed; to its other functions it is a NULL handle, which they answer with an error.
+ *   and destroyed; to its other functions, and to those that are given it, it is a NULL handle: what can fail fails
+ *   with WSTRAND_INVALID_ARGUMENT. So do `connect`, `reconnect` and `listen` with moved-from options, which are
+ *   not the defaults.
  * - A function that can fail throws wstrand::error. Each has a noexcept overload with a last parameter
  *   `error &`, which is set to what went wrong, or cleared. Only those exist under -fno-exceptions.
  * - Callbacks may throw, and may own what cannot be copied: see wstrand::handler.
@@ -354,7 +356,8 @@ enum class dispatched {
 };
 
 /**
- * A function that is called back. It is moved, not copied, and so may be a lambda that owns what cannot be copied.
+ * A function that is called back. It is moved, not copied, and so may be a lambda that owns what cannot be copied. A
+ * moved-from one is none.
  */
 template <typename... Arguments>
 class callback {
@@ -726,6 +729,22 @@ public:
 private:
     detail::owned<wstrand_options, wstrand_options_free> handle_;
 };
+
+namespace detail {
+
+/* Calls a C function with its last two parameters: where what it makes goes, and the error. NULL for options would be
+   the defaults to it, without pins, proxy or certificate. Moved-from ones are none: then it gets nowhere to put what it
+   makes, and fails as it does with any NULL, a descriptor taken over. */
+template <typename Made, typename Call>
+void makes(Made *&made, const options &settings, error &failure, Call call)
+{
+    if (settings.get() != nullptr)
+        succeeds(failure, [&](wstrand_error **details) { return call(&made, details); });
+    else
+        failure = error(call(nullptr, nullptr));
+}
+
+} // namespace detail
 
 /** What a client asked for, lent to `on_request`; see wstrand_request. */
 class request {
@@ -1801,7 +1820,7 @@ public:
 
     /* Connects as `call` does, which gets the C function's last three parameters. */
     template <typename Call>
-    static connection open(handler *functions, error &failure, Call call) noexcept
+    static connection open(const options &settings, handler *functions, error &failure, Call call) noexcept
     {
         std::shared_ptr<state> shared;
         owned<wstrand_handler, wstrand_handler_free> called_back;
@@ -1810,28 +1829,27 @@ public:
             called_back = c_handler(shared);
         }
         wstrand_connection *handle = nullptr;
-        succeeds(failure,
-                 [&](wstrand_error **details) { return call(called_back.get(), &handle, details); });
+        makes(handle, settings, failure, [&](wstrand_connection **made, wstrand_error **details) {
+            return call(called_back.get(), made, details);
+        });
         connection made(handle);
         made.state_ = std::move(shared);
         return made;
     }
 
-    static connection connect(std::string_view url, const options *settings, handler *functions,
+    static connection connect(std::string_view url, const options &settings, handler *functions,
                               error &failure) noexcept
     {
-        return open(functions, failure,
+        return open(settings, functions, failure,
                     [&](wstrand_handler *called_back, wstrand_connection **made, wstrand_error **details) {
-                        return wstrand_connect(c_text(url).c_str(),
-                                               settings != nullptr ? settings->get() : nullptr,
-                                               called_back, made, details);
+                        return wstrand_connect(c_text(url).c_str(), settings.get(), called_back, made, details);
                     });
     }
 
     static connection connect_unix(std::string_view path, std::string_view url, const options &settings,
                                    handler *functions, error &failure) noexcept
     {
-        return open(functions, failure,
+        return open(settings, functions, failure,
                     [&](wstrand_handler *called_back, wstrand_connection **made, wstrand_error **details) {
                         return wstrand_connect_unix(c_text(path).c_str(), c_text(url).c_str(),
                                                     settings.get(), called_back, made, details);
@@ -1841,7 +1859,7 @@ public:
     static connection connect_over(int descriptor, std::string_view url, const options &settings,
                                    handler *functions, error &failure) noexcept
     {
-        return open(functions, failure,
+        return open(settings, functions, failure,
                     [&](wstrand_handler *called_back, wstrand_connection **made, wstrand_error **details) {
                         return wstrand_connect_over(descriptor, c_text(url).c_str(), settings.get(),
                                                     called_back, made, details);
@@ -2036,20 +2054,20 @@ inline dispatched connection::dispatch(std::chrono::milliseconds timeout)
  */
 inline connection connect(std::string_view url, error &failure) noexcept
 {
-    return detail::state::connect(url, nullptr, nullptr, failure);
+    return detail::state::connect(url, options(), nullptr, failure);
 }
 inline connection connect(std::string_view url, const options &settings, error &failure) noexcept
 {
-    return detail::state::connect(url, &settings, nullptr, failure);
+    return detail::state::connect(url, settings, nullptr, failure);
 }
 inline connection connect(std::string_view url, handler called_back, error &failure) noexcept
 {
-    return detail::state::connect(url, nullptr, &called_back, failure);
+    return detail::state::connect(url, options(), &called_back, failure);
 }
 inline connection connect(std::string_view url, const options &settings, handler called_back,
                           error &failure) noexcept
 {
-    return detail::state::connect(url, &settings, &called_back, failure);
+    return detail::state::connect(url, settings, &called_back, failure);
 }
 
 #if WSTRAND_EXCEPTIONS
@@ -2227,11 +2245,11 @@ private:
         reconnecting made;
         made.state_ = std::make_shared<detail::state>(std::move(called_back));
         const auto c_handler = detail::state::c_handler(made.state_);
-        detail::succeeds(failure, [&](wstrand_error **details) {
-            return wstrand_reconnect(detail::c_text(url).c_str(), settings.get(), c_handler.get(),
-                                     &made.state_->reconnecting_, details);
+        wstrand_reconnecting *&handle = made.state_->reconnecting_;
+        detail::makes(handle, settings, failure, [&](wstrand_reconnecting **place, wstrand_error **details) {
+            return wstrand_reconnect(detail::c_text(url).c_str(), settings.get(), c_handler.get(), place, details);
         });
-        made.handle_.reset(made.state_->reconnecting_);
+        made.handle_.reset(handle);
         return made;
     }
 
@@ -2367,14 +2385,14 @@ private:
 
     /* Makes one as `call` does, which gets the C function's last three parameters. */
     template <typename Call>
-    static server make(handler called_back, error &failure, Call call) noexcept
+    static server make(const options &settings, handler called_back, error &failure, Call call) noexcept
     {
         server made;
         made.state_ = std::make_shared<detail::state>(std::move(called_back), true);
         const auto c_handler = detail::state::c_handler(made.state_);
         wstrand_server *handle = nullptr;
-        detail::succeeds(failure, [&](wstrand_error **details) {
-            return call(c_handler.get(), &handle, details);
+        detail::makes(handle, settings, failure, [&](wstrand_server **place, wstrand_error **details) {
+            return call(c_handler.get(), place, details);
         });
         made.handle_.reset(handle);
         return made;
@@ -2392,7 +2410,7 @@ inline server listen(std::string_view address, const options &settings, handler 
                      error &failure) noexcept
 {
     return server::make(
-        std::move(called_back), failure,
+        settings, std::move(called_back), failure,
         [&](wstrand_handler *c_handler, wstrand_server **made, wstrand_error **details) {
             return wstrand_server_new(detail::c_text(address).c_str(), settings.get(), c_handler, made,
                                       details);
@@ -2408,7 +2426,7 @@ inline server listen_unix(std::string_view path, const options &settings, handle
                           error &failure) noexcept
 {
     return server::make(
-        std::move(called_back), failure,
+        settings, std::move(called_back), failure,
         [&](wstrand_handler *c_handler, wstrand_server **made, wstrand_error **details) {
             return wstrand_server_new_unix(detail::c_text(path).c_str(), settings.get(), c_handler, made,
                                            details);
@@ -2423,7 +2441,7 @@ inline server listen_over(int descriptor, const options &settings, handler calle
                           error &failure) noexcept
 {
     return server::make(
-        std::move(called_back), failure,
+        settings, std::move(called_back), failure,
         [&](wstrand_handler *c_handler, wstrand_server **made, wstrand_error **details) {
             return wstrand_server_new_over(descriptor, settings.get(), c_handler, made, details);
         });

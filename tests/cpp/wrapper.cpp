@@ -702,7 +702,8 @@ static void small_things(const std::string &url)
     const wstrand::callback<wstrand::connection_ref> empty(std::function<void(wstrand::connection_ref)>{});
     void (*pointer)(wstrand::connection_ref) = nullptr;
     CHECK(!none && !null && !empty && !wstrand::callback<wstrand::connection_ref>(pointer));
-    CHECK(!!wstrand::callback<wstrand::connection_ref>(nothing_to_call));
+    wstrand::callback<wstrand::connection_ref> one(nothing_to_call), taken = std::move(one);
+    CHECK(!one && taken); // NOLINT: moved from on purpose
 
     wstrand::connect(url + "forbidden", failure);
     const error copied = error::copy(failure.get());
@@ -977,6 +978,93 @@ static void reconnecting_throws(const std::string &url)
 
 #endif
 
+/* What was moved from is NULL to all that takes it, which is refused: without options a server would speak no TLS. */
+static void moved_from(const std::string &url)
+{
+    error failure;
+    const auto is_refused = [&](bool done) {
+        const int code = std::exchange(failure, error()).code();
+        return !done && code == WSTRAND_INVALID_ARGUMENT;
+    };
+    wstrand::options options, own_options = std::move(options);
+    options.ping_interval(5s);
+    int sockets[2][2];
+    for (auto &pair : sockets)
+        CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
+    CHECK(is_refused(!!wstrand::connect(url, options, failure)));
+    CHECK(is_refused(!!wstrand::connect(url, options, echoing(), failure)));
+    CHECK(is_refused(!!wstrand::connect_unix("/", url, options, failure)));
+    CHECK(is_refused(!!wstrand::connect_over(sockets[0][0], url, options, failure)));
+    CHECK(is_refused(!!wstrand::reconnect(url, options, echoing(), failure)));
+    CHECK(is_refused(!!wstrand::listen("0", options, echoing(), failure)));
+    CHECK(is_refused(!!wstrand::listen_unix("/tmp", options, echoing(), failure)));
+    CHECK(is_refused(!!wstrand::listen_over(sockets[1][0], options, echoing(), failure)));
+    for (auto &pair : sockets) {
+        char nothing;
+        CHECK(read(pair[1], &nothing, 1) == 0); // a descriptor is the library's all the same
+        close(pair[1]);
+    }
+    wstrand::cancel cancel(failure), own_cancel = std::move(cancel);
+    cancel.trigger();
+    CHECK(!cancel.is_triggered());
+    CHECK(is_refused(!!wstrand::connect(url, own_options.cancel(cancel), failure)));
+
+    connection ws = wstrand::connect(url, failure), own = std::move(ws);
+    ws.send("x", failure);
+    CHECK(is_refused(false));
+    CHECK(is_refused(ws.try_send("x", failure)));
+    CHECK(is_refused(ws.receive(0ms, failure).timed_out()));
+    CHECK(is_refused(!!ws.begin_message(wstrand::message_kind::text, failure)));
+    ws.close(1000, "", failure);
+    CHECK(is_refused(!!ws.share()));
+    CHECK(is_refused(ws.wait_closed(0ms, failure)));
+    CHECK(is_refused(ws.dispatch(0ms, failure) == wstrand::dispatched::events));
+    CHECK(is_refused(ws.event_descriptor(failure) >= 0));
+    CHECK(ws.ready_state() == wstrand::ready_state::ended && ws.peer_address().empty());
+
+    wstrand::prepared prepared("x", failure), own_prepared = std::move(prepared);
+    own.send(prepared, failure);
+    CHECK(is_refused(false));
+    wstrand::group group;
+    CHECK(!group.join(ws) && group.join(own));
+    CHECK(is_refused(group.send_except(ws, "x", failure) != 0));
+    wstrand::writer writer = own.begin_message(wstrand::message_kind::text, failure), own_writer = std::move(writer);
+    writer.write("x", failure);
+    CHECK(is_refused(!!writer));
+    writer.finish(failure);
+    CHECK(is_refused(!own_writer));
+
+    wstrand::server server = wstrand::listen("0", echoing(), failure), own_server = std::move(server);
+    server.start(failure);
+    CHECK(is_refused(!own_server));
+    server.run(failure);
+    CHECK(is_refused(server.port() != 0 || !server.address().empty()));
+    CHECK(is_refused(server.stop(0ms, failure) != 0));
+    wstrand::reconnecting client = wstrand::reconnect(url, {}, failure), own_client = std::move(client);
+    client.send("x", failure);
+    CHECK(is_refused(!own_client));
+    client.close(1000, "", failure);
+    CHECK(is_refused(client.session() != 0));
+    CHECK(is_refused(client.wait_closed(0ms, failure)));
+#if WSTRAND_EXCEPTIONS
+    const auto throws = [&](auto call) {
+        try {
+            call();
+        } catch (const error &caught) {
+            return caught.code() == WSTRAND_INVALID_ARGUMENT && caught.what()[0] != '\0';
+        }
+        return false;
+    };
+    CHECK(throws([&] { wstrand::connect(url, options); }));
+    CHECK(throws([&] { wstrand::reconnect(url, options, {}); }));
+    CHECK(throws([&] { wstrand::listen("0", options, {}); }));
+    CHECK(throws([&] { ws.wait_closed(); }));
+    CHECK(throws([&] { server.run(); }));
+    CHECK(throws([&] { server.stop(0ms); }));
+    CHECK(throws([&] { client.wait_closed(); }));
+#endif
+}
+
 /* One session after another; the sessions' own callbacks, and those around them. */
 static void reconnecting(const std::string &url)
 {
@@ -1076,6 +1164,7 @@ int main(int argc, char **argv)
     dispatching(server.url);
     small_things(server.url);
     reconnecting(server.url);
+    moved_from(server.url);
     if (argc > 1 && std::string(argv[1]) != "light")
         secure(argv[1]);
 #if WSTRAND_EXCEPTIONS
