@@ -25,6 +25,8 @@
  *   not the defaults.
  * - A function that can fail throws wstrand::error. Each has a noexcept overload with a last parameter
  *   `error &`, which is set to what went wrong, or cleared. Only those exist under -fno-exceptions.
+ * - A program may have sources with and without exceptions. The classes of the one kind are not those of the other,
+ *   and what hands an object over does not link: hand over what is of wstrand.h. To declare a class, include this.
  * - Callbacks may throw, and may own what cannot be copied: see wstrand::handler.
  * - A callback may begin before `connect` has returned, and so before the variable that takes the result is
  *   set: it uses the `connection_ref` that it gets.
@@ -65,6 +67,15 @@
 #endif
 
 namespace wstrand {
+
+/* The same code with and without exceptions is two things: under one name the linker would take either for both. */
+/** @cond */
+#if WSTRAND_EXCEPTIONS
+inline namespace with_exceptions {
+#else
+inline namespace without_exceptions {
+#endif
+/** @endcond */
 
 static_assert(WSTRAND_VERSION_MAJOR == 0 && WSTRAND_VERSION_MINOR == 1,
               "wstrand.hpp and wstrand.h come from different versions");
@@ -2520,6 +2531,9 @@ inline void set_log(log_level max_level, log_function log)
 }
 #endif
 
+/** @cond */
+} // namespace with_exceptions, or without_exceptions
+/** @endcond */
 } // namespace wstrand
 
 #endif /* WSTRAND_HPP */

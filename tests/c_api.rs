@@ -722,6 +722,8 @@ mod freeing {
 
 /// `tests/c_reach.rs` runs it under the sanitizers, with TLS besides.
 mod wrapper {
+    use super::*;
+
     #[test]
     #[ignore = "long: part of `make test-slow`"]
     fn as_cpp20() {
@@ -730,13 +732,44 @@ mod wrapper {
 
     #[test]
     fn without_exceptions() {
-        let built = super::build(
+        let built = build(
             "without-exceptions",
             "wrapper.cpp",
             "c++17",
             &["-fno-exceptions", "-fno-rtti"],
         );
-        super::Process::start(&mut super::staged(&built)).succeed();
+        Process::start(&mut staged(&built)).succeed();
+    }
+
+    /// The linker takes the first of two functions of one name: those without exceptions come first, and nothing is
+    /// inlined.
+    #[test]
+    fn with_and_without_exceptions_in_one_program() {
+        let directory = scratch("mixed");
+        let object = |name: &str, flags: &[&str]| {
+            let built = directory.join(name);
+            let mut command = Language::Cpp.compiler("c++17");
+            command
+                .args(["-g", "-O0", "-pthread", "-c"])
+                .args(flags)
+                .arg(root().join("tests/cpp/mixed.cpp"))
+                .arg("-o")
+                .arg(&built)
+                .args(pkg_config(&["--cflags"]));
+            compile(&mut command, &built);
+            built
+        };
+        let without = object("without.o", &["-fno-exceptions", "-fno-rtti"]);
+        let with = object("with.o", &[]);
+        let built = directory.join("mixed");
+        let mut link = Language::Cpp.compiler("c++17");
+        link.arg("-pthread")
+            .args([&without, &with])
+            .arg("-o")
+            .arg(&built)
+            .args(libraries());
+        Process::start(&mut link).succeed();
+        Process::start(&mut staged(&built)).succeed();
     }
 
     #[test]
