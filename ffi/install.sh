@@ -9,20 +9,22 @@ shift "$(($# < 2 ? $# : 2))"
 cd "$(dirname "$0")/.."
 
 echo "building libwstrand ($profile): a few minutes the first time" >&2
-notes=$(cargo rustc --quiet --locked -p wstrand-ffi --profile "$profile" --crate-type staticlib "$@" \
-        -- --print native-static-libs 2>&1) || { printf '%s\n' "$notes" >&2; exit 1; }
-static_libs=$(printf '%s\n' "$notes" | sed -n 's/^note: native-static-libs: //p')
+# Lines of JSON tell what was made where: configuration and options of cargo have a say in that.
+said=$(cargo rustc --quiet --locked -p wstrand-ffi --profile "$profile" --crate-type staticlib \
+        --message-format json-render-diagnostics "$@" -- --print native-static-libs 2>&1) ||
+    { printf '%s\n' "$said" | grep -v '^{' >&2; exit 1; }
+archive=$(printf '%s\n' "$said" | sed -n 's/^{"reason":"compiler-artifact".*"\([^"]*\/libwstrand\.a\)".*/\1/p')
+static_libs=$(printf '%s\n' "$said" | sed -n 's/^note: native-static-libs: //p')
 version=$(cargo pkgid -p wstrand-ffi | sed 's/.*[#@]//')
 abi=$(sed -n 's/^const ABI_VERSION: u32 = \([0-9]*\);/\1/p' build.rs)
-target=${CARGO_TARGET_DIR:-target}
-case $profile in dev) out=$target/debug ;; *) out=$target/$profile ;; esac
+out=$(dirname "${archive:?cargo does not say where it is}")
 
 # rustc's own shared library has no symbol versions: it has no option for them, and linkers take one version script.
 # Under a name of its own until it is whole: another installation may be reading what is there.
 # shellcheck disable=SC2086 # static_libs is a list
 "${CC:-cc}" -shared -o "$out/libwstrand.so.$abi.$$" -Wl,-soname,"libwstrand.so.$abi" \
     -Wl,--version-script=ffi/install/wstrand.map -Wl,-z,nodelete -Wl,-z,relro -Wl,-z,now -Wl,-O1 -Wl,--gc-sections \
-    -Wl,--whole-archive "$out/libwstrand.a" -Wl,--no-whole-archive -Wl,--as-needed $static_libs
+    -Wl,--whole-archive "$archive" -Wl,--no-whole-archive -Wl,--as-needed $static_libs
 mv -f "$out/libwstrand.so.$abi.$$" "$out/libwstrand.so.$abi"
 
 libdir=${LIBDIR:-lib}
@@ -35,7 +37,7 @@ put 644 include/wstrand.h include/wstrand.hpp "$dest/include/"
 put 755 "$out/libwstrand.so.$abi" "$lib/libwstrand.so.$version"
 ln -sf "libwstrand.so.$version" "$lib/libwstrand.so.$abi"
 ln -sf "libwstrand.so.$abi" "$lib/libwstrand.so"
-put 644 "$out/libwstrand.a" "$lib/"
+put 644 "$archive" "$lib/"
 fill() {
     sed -e "s|@PREFIX@|$prefix|" -e "s|@LIBDIR@|$libdir|" -e "s|@VERSION@|$version|" -e "s|@ABI@|$abi|" \
         -e "s|@STATIC_LIBS@|$static_libs|" \

@@ -6,7 +6,9 @@ mod c_library;
 mod common;
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -195,6 +197,62 @@ mod make_install {
         let mut make = Command::new(program("cmake"));
         make.arg("--build").arg(&build).args(["--target", "hello"]);
         Process::start(&mut make).succeed();
+    }
+}
+
+mod an_installation {
+    use super::*;
+
+    /// Cargo's configuration may say where it builds. What an earlier build has left in `target` is not taken for it.
+    #[test]
+    fn is_of_the_library_that_cargo_has_just_built() {
+        let sources = fresh("configured");
+        for entry in fs::read_dir(root()).expect("it can be read") {
+            let name = entry.expect("a file").file_name();
+            if !["target", ".git", ".cargo"]
+                .map(OsStr::new)
+                .contains(&&*name)
+            {
+                link(&root().join(&name), &sources.join(&name));
+            }
+        }
+        let configuration = format!("[build]\ntarget-dir = {:?}\n", target_directory());
+        write(&sources.join(".cargo/config.toml"), &configuration);
+        write(&sources.join("target/debug/libwstrand.a"), "!<arch>\n"); // with nothing in it
+
+        let prefix = fresh("configured-prefix");
+        let mut install = Command::new(sources.join("ffi/install.sh"));
+        install.arg(&prefix).arg("dev");
+        for variable in [
+            "CARGO_TARGET_DIR",
+            "CARGO_BUILD_TARGET_DIR",
+            "DESTDIR",
+            "LIBDIR",
+        ] {
+            install.env_remove(variable);
+        }
+        let building = BUILDING.lock();
+        Process::start(&mut install).succeed_within(LONG);
+        drop(building);
+        for library in ["libwstrand.so", "libwstrand.a"] {
+            let mut nm = Command::new(program("nm"));
+            nm.args(["--defined-only", "--quiet", "--extern-only"]);
+            if library.ends_with(".so") {
+                nm.arg("--dynamic");
+            }
+            let symbols = output(nm.arg(prefix.join("lib").join(library)));
+            assert!(symbols.contains(" T wstrand_connect"), "{library}");
+        }
+    }
+
+    fn link(to: &Path, at: &Path) {
+        fs::create_dir_all(at.parent().expect("a directory")).expect("it can be made");
+        symlink(to, at).expect("links can be made");
+    }
+
+    fn write(path: &Path, text: &str) {
+        fs::create_dir_all(path.parent().expect("a directory")).expect("it can be made");
+        fs::write(path, text).expect("it can be written");
     }
 }
 
