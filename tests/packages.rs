@@ -245,6 +245,42 @@ mod an_installation {
         }
     }
 
+    #[test]
+    fn is_found_by_cmake_through_links_to_its_directories() {
+        // As /lib is one to /usr/lib, and CMake finds /lib first where PATH begins with /bin.
+        let merged = fresh("merged");
+        link(&prefix().join("lib"), &merged.join("lib"));
+        let hello = |found: &Path| {
+            let build = fresh("links-cmake");
+            let mut configure = Command::new(program("cmake"));
+            configure
+                .arg("-S")
+                .arg(root().join("tests/c"))
+                .arg("-B")
+                .arg(&build)
+                .arg(format!("-DCMAKE_PREFIX_PATH={}", found.display()));
+            Process::start(&mut configure).succeed();
+            let cache = read(&build.join("CMakeCache.txt"));
+            let found_at = format!("={}/lib/cmake/wstrand\n", found.display());
+            assert!(cache.contains(&found_at), "{cache}");
+            let mut make = Command::new(program("cmake"));
+            make.arg("--build").arg(&build).args(["--target", "hello"]);
+            Process::start(&mut make).succeed();
+        };
+        hello(&merged);
+
+        // Where the libraries lie elsewhere, what they lie beside is not what a link to them lies beside.
+        let apart = fresh("apart");
+        link(&prefix().join("include"), &apart.join("prefix/include"));
+        for entry in fs::read_dir(prefix().join("lib")).expect("it can be read") {
+            let path = entry.expect("a file").path();
+            let name = path.file_name().expect("it has a name");
+            link(&path, &apart.join("libraries").join(name));
+        }
+        link(&apart.join("libraries"), &apart.join("prefix/lib"));
+        hello(&apart.join("prefix"));
+    }
+
     fn link(to: &Path, at: &Path) {
         fs::create_dir_all(at.parent().expect("a directory")).expect("it can be made");
         symlink(to, at).expect("links can be made");
