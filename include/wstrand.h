@@ -1285,9 +1285,9 @@ int wstrand_options_set_proxy(wstrand_options *options,
 int wstrand_options_use_proxy_of_environment(wstrand_options *options);
 
 /**
- * Sets how many redirects a client follows; 0 by default. Never from wss:// to ws://. Where the scheme, host
- * or port changes, the URL's user name and password, Authorization and Cookie are left behind. Servers, and
- * what is connected already, ignore it.
+ * Sets how many redirects of the server's a client follows; 0 by default. Never from wss:// to ws://, and never where a
+ * proxy says so. Where the scheme, host or port changes, the URL's user name and password, Authorization and Cookie are
+ * left behind. Servers, and what is connected already, ignore it.
  *
  * Threads: one at a time.
  *

@@ -142,8 +142,9 @@ impl Client {
         self
     }
 
-    /// Follows so many redirects; none by default. Never from `wss://` to `ws://`. Where the scheme, host or
-    /// port changes, the URL's user name and password, Authorization and Cookie are left behind.
+    /// Follows so many redirects of the server's; none by default. Never from `wss://` to `ws://`, and never where a
+    /// proxy says so. Where the scheme, host or port changes, the URL's user name and password, Authorization and
+    /// Cookie are left behind.
     pub fn max_redirects(&mut self, redirects: u32) -> &mut Self {
         self.max_redirects = redirects;
         self
@@ -183,7 +184,14 @@ impl Client {
                 Ok(ws) => return Ok(ws),
                 Err(error) => error,
             };
-            let next = error.refusal().and_then(|refusal| target.redirect(refusal));
+            // A proxy that refuses CONNECT has no say in where the server is.
+            let next = match &error {
+                Error::Handshake(reason) => match &**reason {
+                    HandshakeError::Status(refusal) => target.redirect(refusal),
+                    _ => None,
+                },
+                _ => None,
+            };
             let Some(next) = next.filter(|_| redirects < self.max_redirects) else {
                 return Err(error);
             };

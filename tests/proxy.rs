@@ -13,6 +13,7 @@ mod scratch;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -298,6 +299,40 @@ fn a_proxy_s_refusal_has_its_status_headers_and_body() {
             "{head}"
         );
         assert_eq!(header(&head, "host"), Some("origin.example:80"));
+    });
+}
+
+/// The tunnel is not open, so whoever answers is not the server: RFC 9110, section 9.3.6.
+#[test]
+fn a_proxy_that_redirects_is_not_followed() {
+    in_time(|| {
+        let plain = echo_server(|_| {});
+        for status in [301, 302, 303, 307, 308] {
+            let (listener, _) = raw::listen();
+            let addr = listener.local_addr().unwrap();
+            let asked = Arc::new(AtomicUsize::new(0));
+            let (counted, to) = (asked.clone(), plain.url());
+            // It ends with the test program: nobody waits for it.
+            thread::spawn(move || {
+                loop {
+                    let mut raw = Raw::accept(&listener);
+                    raw.head();
+                    counted.fetch_add(1, Ordering::SeqCst);
+                    let head = format!("HTTP/1.1 {status} Elsewhere\r\nLocation: {to}\r\n");
+                    raw.write(format!("{head}Content-Length: 0\r\n\r\n").as_bytes());
+                }
+            });
+            let error = Client::new()
+                .proxy(Proxy::new(&format!("http://{addr}")).unwrap())
+                .max_redirects(3)
+                .connect("ws://origin.example/")
+                .unwrap_err();
+            assert!(matches!(error, Error::Proxy(_)), "{error:?}");
+            let refusal = error.refusal().expect("the proxy's answer");
+            assert_eq!(refusal.status, StatusCode::from_u16(status).unwrap());
+            assert_eq!(refusal.headers["location"], plain.url().as_str());
+            assert_eq!(asked.load(Ordering::SeqCst), 1);
+        }
     });
 }
 

@@ -65,9 +65,9 @@ pub unsafe extern "C" fn wstrand_options_use_proxy_of_environment(
     })
 }
 
-/// Sets how many redirects a client follows; 0 by default. Never from wss:// to ws://. Where the scheme, host
-/// or port changes, the URL's user name and password, Authorization and Cookie are left behind. Servers, and
-/// what is connected already, ignore it.
+/// Sets how many redirects of the server's a client follows; 0 by default. Never from wss:// to ws://, and never where a
+/// proxy says so. Where the scheme, host or port changes, the URL's user name and password, Authorization and Cookie are
+/// left behind. Servers, and what is connected already, ignore it.
 ///
 /// Threads: one at a time.
 ///
