@@ -120,9 +120,10 @@ fn reserve(buffer: &mut Vec<u8>) -> io::Result<()> {
         .map_err(|_| io::ErrorKind::OutOfMemory.into())
 }
 
-fn timeout_or_io(error: io::Error, phase: Phase) -> Error {
+/// What it means that a stream could not be read or written within the time.
+pub(super) fn timeout_or_io(error: io::Error, phase: Phase) -> Error {
     match error.kind() {
-        io::ErrorKind::WouldBlock => Error::Timeout(phase),
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Error::Timeout(phase),
         _ => Error::io(phase, error),
     }
 }

@@ -62,11 +62,18 @@ impl Stream {
 
     /// Receives like [`Self::receive`], but comes back only with data, its end or an error. For where nobody
     /// else sends.
+    ///
+    /// # Errors
+    ///
+    /// `WouldBlock` if no data came within `wait`, whatever else came.
     pub(crate) fn receive_data(&self, buffer: &mut Vec<u8>, wait: Wait) -> io::Result<usize> {
         loop {
             match self.receive(buffer, wait) {
+                // A peer that never pauses must not prolong it, nor one that asks and does not read the answers.
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {
-                    self.flush(Wait::Never)?;
+                    if !self.flush(wait)? || wait.has_passed() {
+                        return Err(io::ErrorKind::WouldBlock.into());
+                    }
                 }
                 done => return done,
             }

@@ -22,7 +22,7 @@ use openssl::ssl::{SslAcceptor, SslStream};
 
 use crate::{
     Error, Phase, Result, TlsError,
-    net::{Stream, socket::Wait},
+    net::{Stream, http_exchange, socket::Wait},
 };
 
 /// A TLS session whose handshake is done. The lock is never held over a system call.
@@ -37,6 +37,8 @@ struct Session {
     /// Ciphertext that is due before everything else; the first `sent` bytes of it are gone.
     unsent: Vec<u8>,
     sent: usize,
+    /// How much of what waits the session says because of what it read.
+    answers: usize,
     /// What the reader reads ciphertext into.
     raw: Vec<u8>,
     /// The engine has said that it needs more ciphertext, and has got none since.
@@ -107,19 +109,20 @@ impl TlsSession {
         let mut raw = Vec::new();
         loop {
             let outgoing = pipe.take_outgoing();
-            let sent = below.send(&outgoing, wait);
+            let sent = http_exchange::write(below, &outgoing, wait, Phase::Tls);
             let go_on = match attempt {
                 // An alert that does not get through does not matter any more.
                 Attempt::Failed(error) => return Err(error),
                 Attempt::More(go_on) => go_on,
                 Attempt::Done(engine) => {
-                    check_sent(sent, outgoing.len())?;
+                    sent?;
                     return Ok(Self {
                         session: Mutex::new(Session {
                             engine,
                             pipe,
                             unsent: Vec::new(),
                             sent: 0,
+                            answers: 0,
                             raw,
                             is_dry: false,
                             is_finished: false,
@@ -128,7 +131,11 @@ impl TlsSession {
                     });
                 }
             };
-            check_sent(sent, outgoing.len())?;
+            sent?;
+            // Some versions of TLS skip messages without end, and a peer that never pauses must not prolong this.
+            if wait.has_passed() {
+                return Err(Error::Timeout(Phase::Tls));
+            }
             raw.clear();
             reserve(&mut raw, RAW).map_err(|error| Error::io(Phase::Tls, error))?;
             match below.receive_data(&mut raw, wait) {
@@ -140,10 +147,7 @@ impl TlsSession {
                 Ok(_) => pipe
                     .feed(&raw)
                     .map_err(|error| Error::io(Phase::Tls, error))?,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    return Err(Error::Timeout(Phase::Tls));
-                }
-                Err(error) => return Err(Error::io(Phase::Tls, error)),
+                Err(error) => return Err(http_exchange::timeout_or_io(error, Phase::Tls)),
             }
             attempt = go_on();
         }
@@ -224,11 +228,16 @@ impl TlsSession {
             }
         };
         buffer.truncate(filled);
-        let has_said = self.keep_outgoing(session)?;
+        let said = self.keep_outgoing(session)?;
+        session.answers += said;
+        if session.answers > MAX_ANSWERS {
+            let error = TlsError::new("the peer asks without end and does not read the answers");
+            return Err(io::Error::other(error));
+        }
         match result {
             // The peer may send nothing more before it has that.
             Err(error)
-                if filled == start && has_said && error.kind() == io::ErrorKind::WouldBlock =>
+                if filled == start && said > 0 && error.kind() == io::ErrorKind::WouldBlock =>
             {
                 Err(io::ErrorKind::Interrupted.into())
             }
@@ -238,20 +247,21 @@ impl TlsSession {
         }
     }
 
-    /// Keeps what the session wants to send until somebody flushes it. Returns whether there was something.
+    /// Keeps what the session wants to send until somebody flushes it. Returns how much that was.
     ///
     /// # Errors
     ///
     /// There is no memory for it: the session has lost a part of what it says, and is broken.
-    fn keep_outgoing(&self, session: &mut Session) -> io::Result<bool> {
+    fn keep_outgoing(&self, session: &mut Session) -> io::Result<usize> {
         let mut outgoing = session.pipe.take_outgoing();
-        if outgoing.is_empty() || session.is_finished {
-            return Ok(false);
+        let len = outgoing.len();
+        if len == 0 || session.is_finished {
+            return Ok(0);
         }
         reserve(&mut session.unsent, outgoing.len())?;
         session.unsent.append(&mut outgoing);
         self.has_unsent.store(true, Ordering::Release);
-        Ok(true)
+        Ok(len)
     }
 
     /// Whether ciphertext waits for [`Self::flush`].
@@ -278,6 +288,8 @@ impl TlsSession {
                 self.has_unsent.store(true, Ordering::Release);
                 return Ok(false);
             }
+            // Only the reader has added to it meanwhile.
+            session.answers = session.unsent.len();
             self.has_unsent
                 .store(!session.unsent.is_empty(), Ordering::Release);
         }
@@ -438,16 +450,15 @@ fn reserve(buffer: &mut Vec<u8>, len: usize) -> io::Result<()> {
         .map_err(|_| io::ErrorKind::OutOfMemory.into())
 }
 
-fn check_sent(sent: io::Result<usize>, len: usize) -> Result<()> {
-    match sent {
-        Ok(sent) if sent == len => Ok(()),
-        Ok(_) => Err(Error::Timeout(Phase::Tls)),
-        Err(error) => Err(Error::io(Phase::Tls, error)),
-    }
-}
-
 /// What is read at a time: two of the longest records.
 const RAW: usize = 32 * 1024;
 
 /// What is encrypted at a time: so many records make one system call.
 const PIECE: usize = 64 * 1024;
+
+/// How much a peer may make the session say before it reads: more than one handshake with the longest chain of
+/// certificates that OpenSSL takes.
+const MAX_ANSWERS: usize = 128 * 1024;
+
+#[cfg(all(test, not(shuttle)))]
+mod tests;
