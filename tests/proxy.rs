@@ -10,6 +10,7 @@ mod raw;
 #[path = "common/scratch.rs"]
 mod scratch;
 
+use std::collections::BTreeSet;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
@@ -21,7 +22,9 @@ use std::time::{Duration, Instant};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use certs::{Cert, Wish, authority, good};
 use common::{Process, program};
-use raw::{PATIENCE, Raw, Running, echo, echo_server, header, in_time, serve, until};
+use raw::{
+    PATIENCE, Raw, Running, Side, alone, echo, echo_server, header, in_time, patient, serve, until,
+};
 use scratch::{Scratch, free_port};
 use wstrand::http::StatusCode;
 use wstrand::{Client, Error, Message, Phase, Proxy, ProxyError, Result, WebSocket};
@@ -392,6 +395,50 @@ fn tls_to_the_proxy_keeps_connect_and_credentials_from_the_way_there() {
             ws.close(1000, "").unwrap();
             assert!(ws.wait_closed().was_clean);
         }
+    });
+}
+
+/// Nothing is sent any more after what filled the socket, so that only the library's own thread can see to the rest.
+#[test]
+fn what_a_full_socket_leaves_of_tls_within_tls_arrives() {
+    const NAME: &str = "what_a_full_socket_leaves_of_tls_within_tls_arrives";
+    const LEN: usize = 10_000;
+    alone(NAME, || {
+        let (listener, _) = raw::listen();
+        let port = listener.local_addr().unwrap().port();
+        let server = thread::spawn(move || {
+            let (socket, _) = listener.accept().unwrap();
+            socket.set_read_timeout(Some(PATIENCE)).unwrap();
+            let acceptor = good().acceptor(None);
+            let mut proxy = Raw::over(acceptor.accept(socket).unwrap(), Side::Server);
+            assert!(proxy.head().starts_with("CONNECT localhost:1 "));
+            proxy.write(b"HTTP/1.1 200 OK\r\n\r\n");
+            let origin = acceptor.accept(proxy.stream).unwrap();
+            Raw::over(origin, Side::Server).accepted().0
+        });
+        let ws = Client::new()
+            .options(&patient())
+            .proxy(Proxy::new(&format!("https://localhost:{port}")).unwrap())
+            .tls(authority().trusted())
+            .connect("wss://localhost:1/")
+            .unwrap();
+        let mut raw = server.join().unwrap();
+        let threads = || {
+            let tasks = std::fs::read_dir("/proc/self/task").expect("this is Linux");
+            let ids = tasks.map(|task| task.expect("a thread").file_name());
+            ids.collect::<BTreeSet<_>>()
+        };
+        let before = threads();
+        let mut sent = 0;
+        while threads().is_subset(&before) {
+            ws.try_send(&[7; LEN][..]).unwrap();
+            sent += 1;
+        }
+        assert!(sent > 10, "{sent}");
+        for _ in 0..sent {
+            raw.frame().is(raw::BINARY, [7; LEN]);
+        }
+        until("the thread has ended", || threads().is_subset(&before));
     });
 }
 

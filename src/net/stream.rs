@@ -139,9 +139,7 @@ impl Stream {
                 Ok(true)
             }
             #[cfg(feature = "tls")]
-            Self::Tls(below, session) => {
-                Ok(below.flush(wait)? && session.flush(below, wait)? && below.flush(wait)?)
-            }
+            Self::Tls(below, session) => session.flush(below, wait),
             #[cfg(all(test, shuttle))]
             Self::Double(double) => double.flush(wait),
         }

@@ -269,7 +269,8 @@ impl TlsSession {
         self.has_unsent.load(Ordering::Acquire)
     }
 
-    /// Writes the ciphertext that waits. One thread at a time. Returns whether all of it went.
+    /// Writes the ciphertext that waits, also what waits below. One thread at a time. Returns whether all of it
+    /// went.
     pub(crate) fn flush(&self, below: &Stream, wait: Wait) -> io::Result<bool> {
         while self.has_unsent() {
             let mut session = self.lock();
@@ -293,7 +294,8 @@ impl TlsSession {
             self.has_unsent
                 .store(!session.unsent.is_empty(), Ordering::Release);
         }
-        Ok(true)
+        // A session below has taken it all, and may have kept some.
+        below.flush(wait)
     }
 
     /// Encrypts and writes as [`Stream::send`] does. One thread at a time. What was encrypted counts as

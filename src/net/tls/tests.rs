@@ -183,3 +183,19 @@ fn questions_are_answered_without_end_as_long_as_the_peer_reads() {
     stream.shutdown();
     assert_eq!(listening.join().unwrap(), QUESTIONS as u64);
 }
+
+/// As the flusher sends, which has nothing of its own to say.
+#[test]
+fn what_a_session_below_has_kept_is_written_by_whoever_sends_next() {
+    let (ours, peer) = pair();
+    let stream = secure(secure(ours));
+    let mut taken = 0;
+    while !stream.has_unsent() {
+        taken += stream.send(&[b'.'; 4096], Wait::Never).unwrap();
+    }
+    let listening = listen(&peer);
+    assert_eq!(stream.send(&[], Wait::Forever).unwrap(), 0);
+    assert!(!stream.has_unsent());
+    stream.shutdown();
+    assert_eq!(listening.join().unwrap(), taken as u64);
+}
