@@ -341,7 +341,8 @@ impl Client {
         let opened = self.shake_hands(socket.clone(), proxy, target, handshake, until);
         cancel.let_go(&socket);
         match opened {
-            Err(_) if cancel.is_cancelled() => Err(Error::Cancelled),
+            // Also one that was open by then: its socket is cut.
+            _ if cancel.is_cancelled() => Err(Error::Cancelled),
             opened => opened,
         }
     }

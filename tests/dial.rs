@@ -12,6 +12,7 @@ mod raw;
 #[path = "common/scratch.rs"]
 mod scratch;
 
+use std::io::Write;
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -437,6 +438,31 @@ mod cancelling {
                 .unwrap();
             cancel.cancel();
             says(&mut ws, "still open");
+        });
+    }
+
+    #[test]
+    fn at_the_last_moment_leaves_no_connection_that_is_cut() {
+        in_time(|| {
+            for _ in 0..50 {
+                let (listener, url) = listen();
+                let cancel = Cancel::new().unwrap();
+                let cancelling = cancel.clone();
+                let server = thread::spawn(move || {
+                    let mut raw = Raw::accept_open(&listener);
+                    cancelling.cancel();
+                    if let Ok(Some(frame)) = raw.next() {
+                        // It may be gone already.
+                        let bytes = raw.bytes(frame.opcode, frame.payload);
+                        let _ = raw.stream.write_all(&bytes);
+                    }
+                });
+                match Client::new().cancel(cancel).connect(&url) {
+                    Ok(mut ws) => says(&mut ws, "open before that"),
+                    Err(error) => assert!(matches!(error, Error::Cancelled), "{error:?}"),
+                }
+                server.join().unwrap();
+            }
         });
     }
 
