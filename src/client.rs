@@ -373,7 +373,7 @@ impl Client {
             socket = self.tls.connect(&target.host, socket, wait)?;
         }
         http_exchange::write(&socket, handshake.request(), wait, Phase::Handshake)?;
-        let head = http_exchange::read_head(&socket, max_head_bytes, wait, Phase::Handshake)?;
+        let head = http_exchange::read_answer(&socket, max_head_bytes, wait, Phase::Handshake)?;
         let accepted = match handshake.judge(head.head()) {
             Ok(accepted) => accepted,
             Err(HandshakeError::Status(mut refusal)) => {

@@ -167,7 +167,7 @@ impl Proxy {
         };
         let request = proxy::connect_request(&authority, self.credentials.as_ref());
         http_exchange::write(stream, &request, wait, Phase::Proxy)?;
-        let head = http_exchange::read_head(stream, max_head_bytes, wait, Phase::Proxy);
+        let head = http_exchange::read_answer(stream, max_head_bytes, wait, Phase::Proxy);
         let head = head.map_err(|error| match error {
             Error::Handshake(error) => ProxyError::Http(*error).into(),
             other => other,

@@ -1302,6 +1302,56 @@ mod requests {
         });
     }
 
+    const EARLY: &str = "HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload\r\n\r\n";
+
+    /// RFC 9110, section 15.2: a client that expects none has to get over them too.
+    #[test]
+    fn may_be_answered_by_interim_answers_first() {
+        in_time(|| {
+            for pieces in [1, usize::MAX] {
+                let (listener, url) = listen();
+                let server = thread::spawn(move || {
+                    let mut raw = Raw::accept(&listener);
+                    let head = raw.head();
+                    let mut bytes = EARLY.repeat(7).into_bytes();
+                    bytes.extend_from_slice(b"HTTP/1.1 100\r\n\r\n");
+                    bytes.extend_from_slice(raw::answer(&head, "").as_bytes());
+                    bytes.extend(raw.bytes(raw::TEXT, "behind them"));
+                    for piece in bytes.chunks(bytes.len() / pieces.min(bytes.len())) {
+                        raw.write(piece);
+                    }
+                    raw
+                });
+                let mut ws = wstrand::connect(&url).unwrap();
+                let received = ws.receive_timeout(PATIENCE).unwrap();
+                assert_eq!(received, Some(Message::Text("behind them")));
+                assert!(!ws.headers().contains_key("link"));
+                ws.shutdown();
+                server.join().unwrap();
+            }
+        });
+    }
+
+    #[test]
+    fn that_are_answered_by_interim_answers_without_end_fail() {
+        in_time(|| {
+            let server = Answering::start(|head| EARLY.repeat(9) + &raw::answer(head, ""));
+            let error = wstrand::connect(&server.url).unwrap_err();
+            assert!(
+                matches!(&error, Error::Handshake(reason) if matches!(**reason, HandshakeError::Http(_))),
+                "{error:?}"
+            );
+            // The one that refuses is final, whatever comes before it.
+            let server = Answering::start(|_| {
+                format!("{EARLY}HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno")
+            });
+            let error = wstrand::connect(&server.url).unwrap_err();
+            let refusal = error.refusal().unwrap_or_else(|| panic!("{error:?}"));
+            assert_eq!(refusal.status, StatusCode::FORBIDDEN);
+            assert_eq!(refusal.body, b"no");
+        });
+    }
+
     #[test]
     fn that_are_refused_have_status_headers_and_body() {
         in_time(|| {

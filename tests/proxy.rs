@@ -305,6 +305,25 @@ fn a_proxy_s_refusal_has_its_status_headers_and_body() {
     });
 }
 
+#[test]
+fn a_proxy_may_send_interim_answers_first() {
+    in_time(|| {
+        let (listener, _) = raw::listen();
+        let addr = listener.local_addr().unwrap();
+        let proxy = thread::spawn(move || {
+            let mut raw = Raw::accept(&listener);
+            raw.head();
+            raw.write(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 102 Processing\r\nX: y\r\n\r\n");
+            raw.write(b"HTTP/1.1 200 OK\r\n\r\n");
+            raw.accepted().0
+        });
+        let ws = through(&format!("http://{addr}"), "ws://origin.example/").unwrap();
+        let mut raw = proxy.join().unwrap();
+        ws.send_text("hello").unwrap();
+        raw.frame().is(raw::TEXT, "hello");
+    });
+}
+
 /// The tunnel is not open, so whoever answers is not the server: RFC 9110, section 9.3.6.
 #[test]
 fn a_proxy_that_redirects_is_not_followed() {

@@ -170,6 +170,16 @@ impl ClientHandshake {
     }
 }
 
+/// Whether this is the head of an interim answer, behind which the final one comes: 1xx, but for 101, which is
+/// final here (RFC 9110, section 15.2).
+pub(crate) fn is_interim(head: &[u8]) -> bool {
+    match head.strip_prefix(b"HTTP/1.1 ") {
+        Some([b'1', b'0', b'1', ..]) => false,
+        Some([b'1', b'0'..=b'9', b'0'..=b'9', b' ' | b'\r', ..]) => true,
+        _ => false,
+    }
+}
+
 const USER_AGENT: &str = concat!("wstrand/", env!("CARGO_PKG_VERSION"));
 
 #[cfg(test)]

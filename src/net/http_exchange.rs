@@ -7,9 +7,31 @@ use std::{
 
 use crate::{
     Error, HandshakeError, Phase, Result,
-    handshake::{body, head::HeadBuffer},
+    handshake::{body, client::is_interim, head::HeadBuffer},
     net::{Stream, socket::Wait},
 };
+
+/// Reads until the head of a final answer is complete. Interim ones before it are skipped (RFC 9110, section 15.2).
+///
+/// # Errors
+///
+/// As [`read_head`]; or more interim answers than make sense.
+pub(crate) fn read_answer(
+    socket: &Stream,
+    max_head_bytes: usize,
+    wait: Wait,
+    phase: Phase,
+) -> Result<HeadBuffer> {
+    let mut received = Vec::new();
+    for _ in 0..=MAX_INTERIM {
+        let head = read_head_behind(received, socket, max_head_bytes, wait, phase)?;
+        if !is_interim(head.head()) {
+            return Ok(head);
+        }
+        received = head.into_rest();
+    }
+    Err(HandshakeError::Http("interim answers without end").into())
+}
 
 /// Reads until a head is complete.
 ///
@@ -22,8 +44,22 @@ pub(crate) fn read_head(
     wait: Wait,
     phase: Phase,
 ) -> Result<HeadBuffer> {
+    read_head_behind(Vec::new(), socket, max_head_bytes, wait, phase)
+}
+
+/// Reads a head that begins with `received`.
+fn read_head_behind(
+    received: Vec<u8>,
+    socket: &Stream,
+    max_head_bytes: usize,
+    wait: Wait,
+    phase: Phase,
+) -> Result<HeadBuffer> {
     let mut head = HeadBuffer::new(max_head_bytes);
-    let mut buffer = Vec::new();
+    if head.push(&received)? {
+        return Ok(head);
+    }
+    let mut buffer = received;
     loop {
         buffer.clear();
         reserve(&mut buffer).map_err(|error| Error::io(phase, error))?;
@@ -130,6 +166,9 @@ pub(super) fn timeout_or_io(error: io::Error, phase: Phase) -> Error {
 
 /// Most heads come in one piece.
 const READ: usize = 4 * 1024;
+
+/// So many interim answers are skipped: one or two are usual.
+const MAX_INTERIM: usize = 8;
 
 /// As much of a refusal's body as is kept.
 const MAX_BODY: usize = 4 * 1024;

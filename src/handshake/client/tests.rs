@@ -98,6 +98,24 @@ fn a_good_answer_is_accepted() {
 }
 
 #[test]
+fn answers_of_1xx_are_interim_but_for_101() {
+    for (head, interim) in [
+        ("HTTP/1.1 100 Continue\r\n\r\n", true),
+        ("HTTP/1.1 103\r\n\r\n", true),
+        ("HTTP/1.1 199 \r\nLink: x\r\n\r\n", true),
+        ("HTTP/1.1 101 Switching Protocols\r\n\r\n", false),
+        ("HTTP/1.1 200 OK\r\n\r\n", false),
+        ("HTTP/1.1 1000 x\r\n\r\n", false),
+        ("HTTP/1.1 10\r\n\r\n", false),
+        // HTTP/1.0 has none.
+        ("HTTP/1.0 100 Continue\r\n\r\n", false),
+        ("GET / HTTP/1.1\r\n\r\n", false),
+    ] {
+        assert_eq!(is_interim(head.as_bytes()), interim, "{head}");
+    }
+}
+
+#[test]
 fn a_server_need_not_choose_a_subprotocol() {
     let accepted = judge(&replaced("Sec-WebSocket-Protocol: chat\r\n", "")).unwrap();
     assert_eq!(accepted.subprotocol, None);
