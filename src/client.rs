@@ -137,6 +137,8 @@ impl Client {
 
     /// Goes through the proxy that the environment names, if it does: `https_proxy` for `wss://`,
     /// `http_proxy` for `ws://`, else `all_proxy`, except to hosts in `no_proxy`; in lower case before upper.
+    /// `HTTP_PROXY` is left out where REQUEST_METHOD is set: in a CGI program the client may have set it
+    /// (CVE-2016-5385).
     pub fn proxy_from_environment(&mut self) -> &mut Self {
         self.proxy = ProxyChoice::Environment;
         self

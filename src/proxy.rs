@@ -75,14 +75,19 @@ impl Proxy {
     }
 
     /// The proxy that the environment names for a server, if it names one: `https_proxy` for `wss://`,
-    /// `http_proxy` for `ws://`, else `all_proxy`, in lower case before upper; none for hosts in `no_proxy`.
+    /// `http_proxy` for `ws://`, else `all_proxy`, in lower case before upper; none for hosts in `no_proxy`. In a CGI
+    /// program HTTP_PROXY is not asked for.
     pub(crate) fn from_environment(
         is_secure: bool,
         host: &str,
         port: u16,
     ) -> Result<Option<Self>, Misuse> {
         let look_up = |name: &str| {
-            let found = env::var(name).or_else(|_| env::var(name.to_ascii_uppercase()));
+            let found = env::var(name).or_else(|missing| match name {
+                // In a CGI program that is what the request has in its field Proxy (CVE-2016-5385).
+                "http_proxy" if env::var_os("REQUEST_METHOD").is_some() => Err(missing),
+                _ => env::var(name.to_ascii_uppercase()),
+            });
             found.ok().filter(|value| !value.is_empty())
         };
         Self::choose(look_up, is_secure, host, port)

@@ -825,6 +825,7 @@ fn with_environment(variables: &[(&str, &str)], url: &str) -> (bool, String) {
         command.env_remove(name);
         command.env_remove(name.to_ascii_uppercase());
     }
+    command.env_remove("REQUEST_METHOD");
     let scratch = Scratch::new();
     let root = scratch.write("root.pem", &authority().pem);
     let output = command
@@ -886,6 +887,22 @@ fn the_environment_names_the_proxy() {
             (&wss, &[], Direct),
             (&ws, &[("http_proxy", proxy)], Tapped),
             (&ws, &[("HTTP_PROXY", proxy)], Tapped),
+            // CGI programs have the field Proxy of their requests by that name.
+            (
+                &ws,
+                &[("HTTP_PROXY", &dead), ("REQUEST_METHOD", "GET")],
+                Direct,
+            ),
+            (
+                &ws,
+                &[("http_proxy", proxy), ("REQUEST_METHOD", "GET")],
+                Tapped,
+            ),
+            (
+                &wss,
+                &[("HTTPS_PROXY", proxy), ("REQUEST_METHOD", "GET")],
+                Tapped,
+            ),
             (&wss, &[("https_proxy", proxy)], Tapped),
             (&wss, &[("HTTPS_PROXY", proxy)], Tapped),
             (&wss, &[("https_proxy", &bare)], Tapped),

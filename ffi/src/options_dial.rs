@@ -45,8 +45,9 @@ pub unsafe extern "C" fn wstrand_options_set_proxy(
 }
 
 /// Has a client go through the proxy that the environment names, if it does: `https_proxy` for wss://,
-/// `http_proxy` for ws://, else `all_proxy`, except to hosts in `no_proxy`; in lower case before upper. It is
-/// asked at each connect. Off by default. Servers, and what is connected already, ignore it.
+/// `http_proxy` for ws://, else `all_proxy`, except to hosts in `no_proxy`; in lower case before upper. `HTTP_PROXY` is
+/// left out where REQUEST_METHOD is set: in a CGI program the client may have set it. It is asked at each connect. Off by
+/// default. Servers, and what is connected already, ignore it.
 ///
 /// Threads: one at a time. No other thread may change the environment while one connects.
 ///
