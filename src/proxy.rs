@@ -56,11 +56,7 @@ impl Proxy {
             return Err(Misuse::Proxy("has no host"));
         }
         let credentials = (!url.username().is_empty() || url.password().is_some()).then(|| {
-            let decode = |text: &str| {
-                percent_encoding::percent_decode_str(text)
-                    .decode_utf8_lossy()
-                    .into_owned()
-            };
+            let decode = |text| percent_encoding::percent_decode_str(text).collect();
             Credentials {
                 user: decode(url.username()),
                 password: decode(url.password().unwrap_or_default()),
@@ -256,15 +252,15 @@ mod tests {
 
     #[test]
     fn urls_name_the_kind_and_the_credentials() {
-        let proxy = Proxy::new("http://me:p%40ss@proxy.example:3128").unwrap();
+        let proxy = Proxy::new("http://me:p%40s%E9@proxy.example:3128").unwrap();
         assert_eq!(
             (proxy.kind, proxy.host.as_str(), proxy.port),
             (Kind::Http, "proxy.example", 3128)
         );
         let credentials = proxy.credentials.unwrap();
         assert_eq!(
-            (credentials.user.as_str(), credentials.password.as_str()),
-            ("me", "p@ss")
+            (&credentials.user[..], &credentials.password[..]),
+            (&b"me"[..], &b"p@s\xe9"[..])
         );
         assert_eq!(Proxy::new("socks5h://[::1]").unwrap().port, 1080);
         assert_eq!(Proxy::new("http://proxy").unwrap().port, 80);

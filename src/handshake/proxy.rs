@@ -7,11 +7,11 @@ use http::StatusCode;
 use super::fields::{self, MAX_FIELDS};
 use crate::error::{HandshakeError, ProxyError, Refusal};
 
-/// The user name and password that a proxy asks for.
+/// The user name and password that a proxy asks for, in whatever encoding it takes.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Credentials {
-    pub(crate) user: String,
-    pub(crate) password: String,
+    pub(crate) user: Vec<u8>,
+    pub(crate) password: Vec<u8>,
 }
 
 /// The head that asks for a tunnel to `authority`, which is a host and a port.
@@ -19,7 +19,7 @@ pub(crate) fn connect_request(authority: &str, credentials: Option<&Credentials>
     let mut head = format!("CONNECT {authority} HTTP/1.1\r\n").into_bytes();
     fields::write(&mut head, "Host", authority);
     if let Some(Credentials { user, password }) = credentials {
-        let basic = STANDARD.encode(format!("{user}:{password}"));
+        let basic = STANDARD.encode([user, &b":"[..], password].concat());
         fields::write(&mut head, "Proxy-Authorization", format!("Basic {basic}"));
     }
     head.extend_from_slice(b"\r\n");
@@ -114,7 +114,7 @@ impl Socks {
                         u8::try_from(part.len())
                             .map_err(|_| ProxyError::Socks("takes 255 bytes of credentials"))?,
                     );
-                    message.extend_from_slice(part.as_bytes());
+                    message.extend_from_slice(part);
                 }
                 SocksStep::Send(message, 2)
             }
@@ -211,6 +211,19 @@ mod tests {
         );
         let head = connect_request("[::1]:80", Some(&credentials()));
         assert!(head.ends_with(b"\r\nProxy-Authorization: Basic bWU6c2VjcmV0\r\n\r\n"));
+    }
+
+    #[test]
+    fn credentials_go_out_byte_for_byte() {
+        let latin = Credentials {
+            user: b"me".into(),
+            password: b"p\xe9".into(),
+        };
+        let head = connect_request("[::1]:80", Some(&latin));
+        assert!(head.ends_with(b"\r\nProxy-Authorization: Basic bWU6cOk=\r\n\r\n"));
+        let (mut socks, _) = Socks::new(Some(&latin));
+        let step = socks.take(&[5, 2], "::1", 80, Some(&latin)).unwrap();
+        assert_eq!(step, SocksStep::Send(b"\x01\x02me\x02p\xe9".to_vec(), 2));
     }
 
     #[test]
