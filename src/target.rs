@@ -96,7 +96,9 @@ impl Target {
             return None;
         }
         let location = refusal.headers.get("location")?.to_str().ok()?;
-        let location = self.url.join(location).ok()?;
+        let mut location = self.url.join(location).ok()?;
+        // It may have one (RFC 9110, section 10.2.2), which means nothing here.
+        location.set_fragment(None);
         let scheme = match location.scheme() {
             "ws" | "http" => "ws",
             "wss" | "https" => "wss",

@@ -696,6 +696,20 @@ mod redirects {
     }
 
     #[test]
+    fn may_have_a_fragment() {
+        in_time(|| {
+            let there = Answering::accepting();
+            let here = Answering::redirecting(302, format!("{}room?q#part", there.url));
+            drop(Client::new().max_redirects(1).connect(&here.url).unwrap());
+            let heads = there.heads();
+            assert!(
+                heads[0].starts_with("GET /room?q HTTP/1.1\r\n"),
+                "{heads:?}"
+            );
+        });
+    }
+
+    #[test]
     fn to_another_place_leave_credentials_behind() {
         in_time(|| {
             let connect = |url: &str| {
