@@ -380,7 +380,7 @@ impl Client {
             Ok(accepted) => accepted,
             Err(HandshakeError::Status(mut refusal)) => {
                 let received = head.into_rest();
-                refusal.body = http_exchange::read_body(&socket, &refusal.headers, received, wait);
+                refusal.body = http_exchange::read_body(&socket, &refusal, received, wait);
                 return Err(HandshakeError::Status(refusal).into());
             }
             Err(error) => return Err(error.into()),

@@ -182,7 +182,7 @@ impl Proxy {
                 Err(ProxyError::Http(HandshakeError::Http("bytes that nobody asked for")).into())
             }
             Err(ProxyError::Status(mut refusal)) => {
-                refusal.body = http_exchange::read_body(stream, &refusal.headers, rest, wait);
+                refusal.body = http_exchange::read_body(stream, &refusal, rest, wait);
                 Err(ProxyError::Status(refusal).into())
             }
             Err(error) => Err(error.into()),

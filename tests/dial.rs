@@ -1366,6 +1366,44 @@ mod requests {
         });
     }
 
+    /// Where the body ends is known, so a connection that stays open does not hold up the error.
+    #[test]
+    fn that_are_refused_with_a_body_that_ends_come_back_at_once() {
+        in_time(|| {
+            for (answer, body) in [
+                (
+                    "403 No\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nno\r\n0\r\n\r\n",
+                    "no",
+                ),
+                ("204 No Content\r\n\r\n", ""),
+                ("304 Not Modified\r\nContent-Length: 100\r\n\r\n", ""),
+                ("403 No\r\nContent-Length: 2\r\n\r\nno", "no"),
+            ] {
+                let (listener, url) = listen();
+                // It ends with the test program: nobody waits for it.
+                thread::spawn(move || {
+                    let mut open = Vec::new();
+                    loop {
+                        let mut raw = Raw::accept(&listener);
+                        raw.head();
+                        raw.write(format!("HTTP/1.1 {answer}").as_bytes());
+                        open.push(raw);
+                    }
+                });
+                let took = (0..5).map(|_| {
+                    let started = Instant::now();
+                    let error = wstrand::connect(&url).unwrap_err();
+                    let refusal = error.refusal().unwrap_or_else(|| panic!("{error:?}"));
+                    assert_eq!(refusal.body, body.as_bytes(), "{answer}");
+                    started.elapsed()
+                });
+                // What has no end that is known costs a second each time.
+                let least = took.min().expect("there are five");
+                assert!(least < Duration::from_secs(1), "{answer}: {least:?}");
+            }
+        });
+    }
+
     #[test]
     fn that_are_refused_have_status_headers_and_body() {
         in_time(|| {

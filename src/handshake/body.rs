@@ -1,12 +1,16 @@
 //! The body of an answer that is not 101, as far as an error report needs it (RFC 9112, sections 6 and 7).
 
-use http::HeaderMap;
+use http::{HeaderMap, StatusCode};
 
 use super::grammar::{Scanner, list};
 
 /// How many bytes of body follow the head; `None` if the end shows only as the body is read: it is chunked,
 /// lasts until the connection ends, or its length cannot be told.
-pub(crate) fn body_length(headers: &HeaderMap) -> Option<u64> {
+pub(crate) fn body_length(status: StatusCode, headers: &HeaderMap) -> Option<u64> {
+    // These have none, whatever their fields say (RFC 9112, section 6.3).
+    if matches!(status.as_u16(), 100..=199 | 204 | 304) {
+        return Some(0);
+    }
     // A Transfer-Encoding overrides Content-Length (RFC 9112, section 6.3).
     if headers.contains_key("transfer-encoding") {
         return None;
@@ -30,8 +34,9 @@ pub(crate) fn is_chunked(headers: &HeaderMap) -> bool {
         .is_some_and(|coding| coding.eq_ignore_ascii_case("chunked"))
 }
 
-/// Decodes a chunked body as far as it goes: up to its end, to where it was cut off, or to the first fault.
-pub(crate) fn dechunk(mut chunked: &[u8]) -> Vec<u8> {
+/// Decodes a chunked body as far as it goes: up to its end, to where it was cut off, or to the first fault. Also says
+/// whether more of it may follow.
+pub(crate) fn dechunk(mut chunked: &[u8]) -> (Vec<u8>, bool) {
     let mut body = Vec::new();
     while let Some(end) = chunked.iter().position(|&byte| byte == b'\n') {
         let (line, rest) = chunked.split_at(end);
@@ -45,7 +50,7 @@ pub(crate) fn dechunk(mut chunked: &[u8]) -> Vec<u8> {
             .and_then(|digits| std::str::from_utf8(digits).ok())
             .and_then(|digits| usize::from_str_radix(digits, 16).ok());
         let Some(size) = size.filter(|&size| size > 0) else {
-            break;
+            return (body, false);
         };
         // `rest` begins with the line feed.
         let rest = rest.get(1..).unwrap_or_default();
@@ -54,12 +59,13 @@ pub(crate) fn dechunk(mut chunked: &[u8]) -> Vec<u8> {
             break;
         };
         body.extend_from_slice(chunk);
-        match rest.get(size..).and_then(|rest| rest.strip_prefix(b"\r\n")) {
-            Some(next) => chunked = next,
-            None => break,
-        }
+        chunked = match rest.get(size..).unwrap_or_default() {
+            [] | [b'\r'] => break,
+            [b'\r', b'\n', next @ ..] => next,
+            _ => return (body, false),
+        };
     }
-    body
+    (body, true)
 }
 
 /// The number that these digits write; `None` if anything else is among them, or there are too many.
@@ -105,7 +111,10 @@ mod tests {
                 None,
             ),
         ] {
-            assert_eq!(body_length(&headers(fields)), length, "{fields:?}");
+            let length_with = |status| body_length(status, &headers(fields));
+            assert_eq!(length_with(StatusCode::FORBIDDEN), length, "{fields:?}");
+            assert_eq!(length_with(StatusCode::NO_CONTENT), Some(0));
+            assert_eq!(length_with(StatusCode::NOT_MODIFIED), Some(0));
         }
     }
 
@@ -126,21 +135,35 @@ mod tests {
     fn chunks_are_joined() {
         let chunked =
             b"5\r\nhello\r\n1;x=\"y\"\r\n \r\n00A\r\nworld, ten\r\n0\r\nTrailer: x\r\n\r\n";
-        assert_eq!(dechunk(chunked), b"hello world, ten");
+        assert_eq!(dechunk(chunked), (b"hello world, ten".to_vec(), false));
     }
 
     #[test]
     fn a_cut_or_faulty_chunk_ends_the_body() {
-        assert_eq!(dechunk(b""), b"");
-        assert_eq!(dechunk(b"0\r\n\r\n5\r\nhello\r\n"), b"");
-        assert_eq!(dechunk(b"5"), b"");
-        assert_eq!(dechunk(b"5\r\nhel"), b"hel");
-        assert_eq!(dechunk(b"5\r\nhello"), b"hello");
-        assert_eq!(dechunk(b"3\r\nhello\r\n"), b"hel");
-        assert_eq!(dechunk(b"5\r\nhello\r\nx\r\nno"), b"hello");
-        assert_eq!(dechunk(b"-5\r\nhello\r\n"), b"");
-        assert_eq!(dechunk(b"ffffffffffffffff\r\nhello"), b"hello");
-        assert_eq!(dechunk(b"fffffffffffffffff\r\nhello"), b"");
-        assert_eq!(dechunk(&b"1\r\na\r\n".repeat(1000)).len(), 1000);
+        for (chunked, body, may_go_on) in [
+            (&b""[..], &b""[..], true),
+            (b"0\r\n\r\n5\r\nhello\r\n", b"", false),
+            (b"5", b"", true),
+            (b"5\r\nhel", b"hel", true),
+            (b"5\r\nhello", b"hello", true),
+            (b"5\r\nhello\r", b"hello", true),
+            (b"5\r\nhello\r\n", b"hello", true),
+            (b"5\r\nhello\r\n0\r", b"hello", true),
+            (b"5\r\nhello\r\n0\r\n", b"hello", false),
+            (b"3\r\nhello\r\n", b"hel", false),
+            (b"5\r\nhello\r\nx\r\nno", b"hello", false),
+            (b"-5\r\nhello\r\n", b"", false),
+            (b"ffffffffffffffff\r\nhello", b"hello", true),
+            (b"fffffffffffffffff\r\nhello", b"", false),
+        ] {
+            let decoded = dechunk(chunked);
+            assert_eq!(
+                decoded,
+                (body.to_vec(), may_go_on),
+                "{}",
+                chunked.escape_ascii()
+            );
+        }
+        assert_eq!(dechunk(&b"1\r\na\r\n".repeat(1000)).0.len(), 1000);
     }
 }

@@ -101,10 +101,13 @@ fn a_client_understands_a_server_s_refusal() {
             panic!();
         };
         assert_eq!(refusal.status.as_u16(), status);
-        assert_eq!(body_length(&refusal.headers), Some(body.len() as u64));
+        assert_eq!(
+            body_length(refusal.status, &refusal.headers),
+            Some(body.len() as u64)
+        );
         assert_eq!(buffer.into_rest(), body);
     }
-    assert_eq!(dechunk(b"4\r\nwho?\r\n0\r\n\r\n"), b"who?");
+    assert_eq!(dechunk(b"4\r\nwho?\r\n0\r\n\r\n").0, b"who?");
 }
 
 /// An input that a user controls: a name for messages, what is good, and the bytes sent if it is taken.

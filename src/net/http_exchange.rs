@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::{
-    Error, HandshakeError, Phase, Result,
+    Error, HandshakeError, Phase, Refusal, Result,
     handshake::{body, client::is_interim, head::HeadBuffer},
     net::{Stream, socket::Wait},
 };
@@ -109,22 +109,23 @@ pub(crate) fn read_bytes(
 /// Reads what there is of a body, for an error report: up to 4 KiB, and no longer than a second.
 pub(crate) fn read_body(
     socket: &Stream,
-    headers: &http::HeaderMap,
+    refusal: &Refusal,
     mut received: Vec<u8>,
     wait: Wait,
 ) -> Vec<u8> {
-    let expected = body::body_length(headers)
+    let is_chunked = body::is_chunked(&refusal.headers);
+    let expected = body::body_length(refusal.status, &refusal.headers)
         .and_then(|len| usize::try_from(len).ok())
         .map_or(MAX_BODY, |len| len.min(MAX_BODY));
     let wait = wait.at_most(Instant::now() + PATIENCE_FOR_BODY);
-    while received.len() < expected {
+    while received.len() < expected && !(is_chunked && !body::dechunk(&received).1) {
         let read = reserve(&mut received).and_then(|()| socket.receive_data(&mut received, wait));
         if !matches!(read, Ok(1..)) {
             break;
         }
     }
-    if body::is_chunked(headers) {
-        received = body::dechunk(&received);
+    if is_chunked {
+        received = body::dechunk(&received).0;
     }
     received.truncate(expected);
     received
