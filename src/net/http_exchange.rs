@@ -118,7 +118,7 @@ pub(crate) fn read_body(
         .and_then(|len| usize::try_from(len).ok())
         .map_or(MAX_BODY, |len| len.min(MAX_BODY));
     let wait = wait.at_most(Instant::now() + PATIENCE_FOR_BODY);
-    while received.len() < expected && !(is_chunked && !body::dechunk(&received).1) {
+    while received.len() < expected && (!is_chunked || body::dechunk(&received).1) {
         let read = reserve(&mut received).and_then(|()| socket.receive_data(&mut received, wait));
         if !matches!(read, Ok(1..)) {
             break;
