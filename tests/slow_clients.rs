@@ -255,7 +255,9 @@ fn a_logger_may_look_at_the_server_it_hears_of_and_stop_it() {
                 thread::park_timeout(Duration::from_millis(1100));
             }
             let mut ws = wstrand::connect(&server.url()).expect("it gets the silent one's place");
-            assert_eq!(CURIOUS.cut.load(Ordering::Relaxed), 1);
+            until("the logger has heard of the cut", || {
+                CURIOUS.cut.load(Ordering::Relaxed) == 1
+            });
             silent.gone();
             converse(&mut ws);
             let end = thread::spawn(move || ws.wait_closed());

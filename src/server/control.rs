@@ -244,9 +244,9 @@ impl Control {
         if state.acceptor.is_none() {
             finished.extend(state.accept_thread.take());
         }
-        let is_busy = |id: &&ThreadId| !state.stoppers.contains(id);
+        let is_busy = |id: &ThreadId| !state.stoppers.contains(id);
         let threads = state.threads.values().map(|thread| thread.thread().id());
-        let busy = threads.collect::<Vec<_>>().iter().filter(is_busy).count();
+        let busy = threads.chain(state.acceptor).filter(is_busy).count();
         state.stoppers.retain(|stopper| *stopper != own);
         drop(state);
         self.changed.notify_all();
@@ -333,7 +333,7 @@ impl Control {
         }
     }
 
-    /// Gives a connection its thread.
+    /// Gives a connection its thread, or the place of another that is slow.
     ///
     /// # Errors
     ///
@@ -345,6 +345,23 @@ impl Control {
         serve: &Arc<Serve>,
         turned_away: &mut TurnedAway,
     ) -> io::Result<()> {
+        let mut was_cut = false;
+        let admitted = self.admit_or_cut(socket, config, serve, turned_away, &mut was_cut);
+        if was_cut {
+            // Without the lock, and when the newcomer has its place: a logger may call anything.
+            log::debug!(target: "wstrand", "cut a client that took long over its request: others wait");
+        }
+        admitted
+    }
+
+    fn admit_or_cut(
+        self: &Arc<Self>,
+        socket: Socket,
+        config: &Arc<Config>,
+        serve: &Arc<Serve>,
+        turned_away: &mut TurnedAway,
+        was_cut: &mut bool,
+    ) -> io::Result<()> {
         let mut state = self.lock();
         if state.stage != Stage::Accepting {
             return Ok(());
@@ -355,11 +372,8 @@ impl Control {
             let served = state.tenants.len().max(state.threads.len());
             served.saturating_sub(state.being_cut) >= config.max_connections
         };
-        let is_wanted = state.awaited.len() >= config.max_handshakes || is_full(&state);
-        if is_wanted && state.cut_the_slowest() {
-            drop(state); // a logger may call anything
-            log::debug!(target: "wstrand", "cut a client that took long over its request: others wait");
-            state = self.lock();
+        if state.awaited.len() >= config.max_handshakes || is_full(&state) {
+            *was_cut = state.cut_the_slowest();
         }
         if is_full(&state) {
             state.past.refused.full += 1;

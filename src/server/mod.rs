@@ -331,7 +331,7 @@ impl ServerHandle {
 
     /// Stops the server: accepts nobody any more, closes every connection with code 1001, and waits until
     /// all have ended, for `drain` at the most; then cuts those that are left. Returns how many threads are
-    /// still busy: 0 unless a handler of yours does not return.
+    /// still busy: 0 unless a handler or a logger of yours does not return.
     ///
     /// Blocks until then, a quarter of a second longer than `drain` at the most. May be called inside a
     /// handler, whose own connection it does not wait for; nor for those of other handlers that are inside
