@@ -593,6 +593,31 @@ fn a_peer_that_reads_on_slowly_after_its_close_gets_all_that_was_queued_and_ours
 }
 
 #[test]
+fn a_reset_behind_the_peers_close_does_not_hide_why_it_closed() {
+    in_time(|| {
+        both_roles(&patient(), |pair| {
+            let Pair { ws, mut raw, .. } = pair;
+            let sending = send_more_than_fits(&ws);
+            let (sender, mut receiver) = ws.split();
+            let receiving = thread::spawn(move || receiver.receive().unwrap_err());
+            raw.send_close(1013, "full");
+            raw.half_close();
+            until("the Close has been read", || {
+                sender.ready_state() == ReadyState::Closing
+            });
+            raw.reset();
+            let sent = sending.recv_timeout(PATIENCE).unwrap().unwrap_err();
+            for error in [sent, receiving.join().unwrap()] {
+                assert!(
+                    matches!(&error, Error::Closed(it) if it.code == 1013 && !it.was_clean),
+                    "{error:?}"
+                );
+            }
+        });
+    });
+}
+
+#[test]
 fn a_peer_that_has_half_closed_without_close_gets_all_that_was_being_sent() {
     in_time(|| {
         both_roles(&patient(), |pair| {

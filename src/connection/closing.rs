@@ -208,6 +208,13 @@ impl State {
                 let error = match error {
                     // The watchdog has cut the connection, and the socket says no more than that.
                     Error::Io { .. } if self.is_close_overdue() => Error::Timeout(Phase::Close),
+                    // That the peer does not read any more after its Close says less than that.
+                    Error::Io { .. } if self.close_received.is_some() => {
+                        Error::Closed(Arc::new(CloseInfo {
+                            was_clean: false,
+                            ..self.close_info()
+                        }))
+                    }
                     error => error,
                 };
                 self.failure = Some(error.clone());

@@ -415,9 +415,12 @@ impl Reader {
 
     fn drain(&mut self) {
         let close_timeout = self.shared.options.close_timeout;
+        let written_by = Wait::for_duration(close_timeout);
+        // Where the closing handshake was begun here, that time runs already.
+        let begun_here = self.shared.lock().close_deadline;
         self.stage = Stage::Draining {
             until: Instant::now() + LINGER.min(close_timeout),
-            written_by: Wait::for_duration(close_timeout),
+            written_by: begun_here.map_or(written_by, |deadline| written_by.at_most(deadline)),
             bytes: 0,
         };
     }
@@ -457,19 +460,18 @@ impl Reader {
                 {
                     let _ = self.shared.flush(Wait::Never);
                 }
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
-                    if Instant::now() < *until {
-                        return Err(Error::Timeout(Phase::Receive));
-                    }
+                Err(error)
+                    if error.kind() == std::io::ErrorKind::WouldBlock
+                        && Instant::now() < *until =>
+                {
+                    return Err(Error::Timeout(Phase::Receive));
+                }
+                Ok(1..) => self.end(None), // too much
+                Err(error) if !is_over(&error) => self.end(None),
+                _ => {
                     let written_by = *written_by;
                     self.end_when_written(wait, written_by)?;
                 }
-                Ok(0) => {
-                    let written_by = *written_by;
-                    self.end_when_written(wait, written_by)?;
-                }
-                // Too much, or a reset: there is nothing to wait for.
-                _ => self.end(None),
             }
         }
         self.shared.outcome()
@@ -521,6 +523,14 @@ impl<R: std::borrow::BorrowMut<Receiver>> Iterator for Messages<R> {
         self.0 = None;
         item
     }
+}
+
+/// Whether a read ended because its time was over, not because the connection is broken.
+fn is_over(error: &std::io::Error) -> bool {
+    matches!(
+        error.kind(),
+        std::io::ErrorKind::WouldBlock | std::io::ErrorKind::Interrupted
+    )
 }
 
 /// How long an end that has the peer's last frame reads on.
