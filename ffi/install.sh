@@ -10,7 +10,7 @@ cd "$(dirname "$0")/.."
 
 echo "building libwstrand ($profile): a few minutes the first time" >&2
 # Lines of JSON tell what was made where: configuration and options of cargo have a say in that.
-said=$(cargo rustc --quiet --locked -p wstrand-ffi --profile "$profile" --crate-type staticlib \
+said=$(CARGO_TERM_COLOR=never cargo rustc --quiet --locked -p wstrand-ffi --profile "$profile" --crate-type staticlib \
         --message-format json-render-diagnostics "$@" -- --print native-static-libs 2>&1) ||
     { printf '%s\n' "$said" | grep -v '^{' >&2; exit 1; }
 archive=$(printf '%s\n' "$said" | sed -n 's/^{"reason":"compiler-artifact".*"\([^"]*\/libwstrand\.a\)".*/\1/p')
@@ -24,7 +24,8 @@ out=$(dirname "${archive:?cargo does not say where it is}")
 # shellcheck disable=SC2086 # static_libs is a list
 "${CC:-cc}" -shared -o "$out/libwstrand.so.$abi.$$" -Wl,-soname,"libwstrand.so.$abi" \
     -Wl,--version-script=ffi/install/wstrand.map -Wl,-z,nodelete -Wl,-z,relro -Wl,-z,now -Wl,-O1 -Wl,--gc-sections \
-    -Wl,--whole-archive "$archive" -Wl,--no-whole-archive -Wl,--as-needed $static_libs
+    -Wl,--whole-archive "$archive" -Wl,--no-whole-archive -Wl,--as-needed \
+    ${static_libs:?rustc does not say what the library needs}
 mv -f "$out/libwstrand.so.$abi.$$" "$out/libwstrand.so.$abi"
 
 libdir=${LIBDIR:-lib}

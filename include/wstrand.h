@@ -1032,7 +1032,8 @@ int wstrand_options_set_max_buffered_bytes(wstrand_options *options,
 
 /**
  * Sets how long one call that sends may wait for room, and then again how long until the operating system
- * has taken the message, which it does as the peer takes what came before. 30,000 ms by default.
+ * has taken the message, which it does as the peer takes what came before; and once more where it has begun to
+ * write what others have sent meanwhile. 30,000 ms by default.
  *
  * Threads: one at a time.
  *

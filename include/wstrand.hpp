@@ -26,7 +26,9 @@
  * - A function that can fail throws wstrand::error. Each has a noexcept overload with a last parameter
  *   `error &`, which is set to what went wrong, or cleared. Only those exist under -fno-exceptions.
  * - A program may have sources with and without exceptions. The classes of the one kind are not those of the other,
- *   and what hands an object over does not link: hand over what is of wstrand.h. To declare a class, include this.
+ *   and what takes an object of them does not link. Classes and inline functions of the program's own that use them
+ *   are not told apart: hand over what is of wstrand.h, and keep the rest in sources of one kind. To declare a class,
+ *   include this.
  * - Callbacks may throw, and may own what cannot be copied: see wstrand::handler.
  * - A callback may begin before `connect` has returned, and so before the variable that takes the result is
  *   set: it uses the `connection_ref` that it gets.

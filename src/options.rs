@@ -76,7 +76,8 @@ impl Options {
     }
 
     /// Sets how long one `send` may wait for its turn, and then again how long until the system has taken the
-    /// message, which it does as the peer takes what came before. 30 s by default.
+    /// message, which it does as the peer takes what came before; and once more where it has begun to write what others
+    /// have sent meanwhile. 30 s by default.
     pub fn send_timeout(&mut self, timeout: Duration) -> &mut Self {
         self.send_timeout = timeout;
         self

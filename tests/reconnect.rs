@@ -752,23 +752,26 @@ mod messages {
             reconnect.client(Client::new().options(&options));
             reconnect.max_queued_bytes(1 << 20);
             let (begun, has_begun) = unbounded();
+            let streaming = has_begun.clone();
             let (goes_on, may_go_on) = unbounded::<()>();
             let on_open = move |sender: &Sender| {
                 let (sender, begun, may_go_on) = (sender.clone(), begun.clone(), may_go_on.clone());
                 let streamed = thread::spawn(move || {
                     let mut writer = sender.writer(MessageKind::Text).unwrap();
-                    begun.send(()).unwrap();
+                    for _both in 0..2 {
+                        begun.send(()).unwrap();
+                    }
                     may_go_on.recv().unwrap();
                     writer.write_all(b"streamed").unwrap();
                     writer.finish().unwrap();
                 });
-                let _ = has_begun.recv();
+                let _ = streaming.recv();
                 drop(streamed);
             };
             let watched = Watched::start_with(&reconnect, &url, |_| {}, on_open);
             watched.client.send("queued").unwrap();
             let mut raw = Raw::accept_open(&listener);
-            watched.open();
+            has_begun.recv_timeout(PATIENCE).expect("it is open");
             // What is queued has waited in vain, too, when two sends one after another have.
             let sender = watched.client.sender().expect("it is open");
             for _ in 0..3 {

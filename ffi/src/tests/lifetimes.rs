@@ -15,7 +15,9 @@ use std::{
 use super::peers::{
     Deaf, PATIENCE, PATIENCE_MS, Scripted, TestServer, connect, on_connection, send,
 };
-use crate::{closing::*, connection::*, dispatch::*, handler::*, send::*, server::*, status::*};
+use crate::{
+    closing::*, connection::*, dispatch::*, handler::*, receive::*, send::*, server::*, status::*,
+};
 
 /// A handle on its way to another thread.
 pub(crate) struct Shared<T>(pub(crate) *mut T);
@@ -475,6 +477,16 @@ fn on_close_is_refused_to_wait_for_a_callback_that_has_waited_since_on_connectio
     let peer = server.connect(null());
     let theirs = theirs.recv_timeout(PATIENCE).unwrap();
     let waited_for = theirs.get();
+    // Until on_connection has returned it could be received from, by who waits for its end too.
+    let receive = || {
+        let (mut kind, mut data, mut size) = (0, null(), 0);
+        let (kind, data, size) = (&raw mut kind, &raw mut data, &raw mut size);
+        // SAFETY: a retained handle, and places of this function's.
+        unsafe { wstrand_connection_receive(waited_for, 0, kind, data, size, null_mut()) }
+    };
+    while receive() != WSTRAND_INVALID_STATE {
+        thread::yield_now();
+    }
 
     let echo = TestServer::echo();
     let client = Scripted::new(move |note, connection| {
