@@ -370,9 +370,11 @@ impl Sessions {
     /// Ends what is left of a connection that has told its end.
     fn end_session(&mut self) {
         self.events = None;
-        let session = lock(&self.own.session).take();
+        // Whoever frees the client meanwhile finds it, and waits until it has let go of what is the program's.
+        let session = lock(&self.own.session).clone();
         if let Some(session) = session {
             session.gate().end();
+            lock(&self.own.session).take();
         }
     }
 }
