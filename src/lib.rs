@@ -105,6 +105,8 @@ mod protocol;
 mod proxy;
 mod reconnect;
 mod server;
+#[cfg(all(test, not(shuttle)))]
+mod shortage;
 mod stats;
 mod sync;
 mod target;

@@ -21,6 +21,10 @@ pub(crate) fn spawn(
     stack_bytes: Option<usize>,
     run: impl FnOnce() + Send + 'static,
 ) -> io::Result<JoinHandle<()>> {
+    #[cfg(test)]
+    if refusal::is_on() {
+        return Err(io::ErrorKind::WouldBlock.into()); // EAGAIN
+    }
     let mut builder = Builder::new().name(name.into());
     if let Some(bytes) = stack_bytes {
         builder = builder.stack_size(bytes);
@@ -48,4 +52,35 @@ fn blocked() -> SigSet {
         signals.remove(own);
     }
     signals
+}
+
+/// For tests of what is done without threads; there are none among the models, nor under miri.
+#[cfg(test)]
+#[cfg_attr(any(shuttle, miri), allow(dead_code))]
+pub(crate) mod refusal {
+    use std::cell::Cell;
+
+    thread_local! {
+        static IS_ON: Cell<bool> = const { Cell::new(false) };
+    }
+
+    /// While it lives, its thread starts no others.
+    pub(crate) struct Refusal(());
+
+    impl Refusal {
+        pub(crate) fn begin() -> Self {
+            IS_ON.set(true);
+            Self(())
+        }
+    }
+
+    impl Drop for Refusal {
+        fn drop(&mut self) {
+            IS_ON.set(false);
+        }
+    }
+
+    pub(super) fn is_on() -> bool {
+        IS_ON.get()
+    }
 }

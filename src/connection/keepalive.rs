@@ -145,6 +145,13 @@ impl Keepalive {
 impl Timed for Shared {
     fn look(&self, now: Instant) -> Option<Instant> {
         let mut state = self.lock();
+        if state.lacks_flusher {
+            drop(state);
+            // Nothing blocks here, and an error is kept by the connection. What is left has this called again.
+            let _ = self.flush(Wait::Never);
+            state = self.lock();
+            state.lacks_flusher &= state.has_output() && !state.has_flusher;
+        }
         if state.ended.is_some() || state.close_received.is_some() {
             return None; // what remains is the receiver's, and it keeps its own time
         }

@@ -8,7 +8,7 @@
 //! so that the lock is never held for long. One who will not wait compresses it without the lock.
 //!
 //! What a call that must not block could not write stays for the next writer; if there is none, a
-//! *flusher* thread lives for as long as something is left.
+//! *flusher* thread lives for as long as something is left. If none can be started, the watchdog writes it bit by bit.
 
 use std::{
     sync::{Arc, PoisonError, atomic::Ordering},
@@ -588,9 +588,14 @@ impl Shared {
         let run = move || shared.run_flusher();
         let spawned = spawn("wstrand-flush", Some(FLUSHER_STACK), run);
         if let Err(error) = spawned {
-            // The next sender writes it, or the keepalive.
-            log::warn!(target: "wstrand", "cannot start a thread to send what is left: {error}");
-            self.lock().has_flusher = false;
+            let mut state = self.lock();
+            state.has_flusher = false;
+            let is_news = !std::mem::replace(&mut state.lacks_flusher, true);
+            drop(state);
+            self.wake_watchdog_at(Instant::now() + WITHOUT_FLUSHER);
+            if is_news {
+                log::warn!(target: "wstrand", "cannot start a thread to send what is left: {error}");
+            }
         }
     }
 
@@ -689,6 +694,10 @@ const WITH_PONG: usize = 4 * 1024;
 
 /// So many batches a thread writes for others before it hands the role on.
 const MOST_BATCHES: u32 = 16;
+
+/// How often the watchdog writes, and tries to start a flusher, where there was no thread for one: far within every
+/// deadline that is usual, and no load.
+const WITHOUT_FLUSHER: Duration = Duration::from_millis(50);
 
 /// A flusher only writes.
 const FLUSHER_STACK: usize = 128 * 1024;

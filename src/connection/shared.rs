@@ -98,6 +98,8 @@ pub(super) struct State {
     /// Threads that wait on `progress` at all.
     pub(super) waiters: usize,
     pub(super) has_flusher: bool,
+    /// No thread could be started to write what is left: the watchdog does, from time to time.
+    pub(super) lacks_flusher: bool,
     /// A message is being streamed: no other message may begin.
     pub(super) is_streaming: bool,
     /// What groups send meanwhile; empty otherwise.
@@ -216,6 +218,7 @@ impl Shared {
                 role_waiters: 0,
                 waiters: 0,
                 has_flusher: false,
+                lacks_flusher: false,
                 is_streaming: false,
                 held: Held::default(),
                 groups: Vec::new(),

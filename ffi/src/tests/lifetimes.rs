@@ -1,7 +1,7 @@
 //! Who may free what, and when: inside callbacks, from other threads, crosswise.
 
 use std::{
-    ffi::c_void,
+    ffi::{CStr, c_void},
     ptr::{null, null_mut},
     sync::{
         Arc, Barrier, OnceLock,
@@ -16,7 +16,8 @@ use super::peers::{
     Deaf, PATIENCE, PATIENCE_MS, Scripted, TestServer, connect, on_connection, send,
 };
 use crate::{
-    closing::*, connection::*, dispatch::*, handler::*, receive::*, send::*, server::*, status::*,
+    closing::*, connect::wstrand_connect, connection::*, dispatch::*, error::*, handler::*,
+    receive::*, send::*, server::*, status::*, threads::refusal::Refusal,
 };
 
 /// A handle on its way to another thread.
@@ -246,6 +247,30 @@ fn a_server_s_connection_is_kept_for_another_thread() {
         wstrand_connection_free(connection);
     }
     assert_eq!(freed.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn a_client_that_gets_no_thread_is_told_and_leaves_nothing() {
+    let server = TestServer::echo();
+    let client = Scripted::new(|_, _| {});
+    let (mut connection, mut error) = (std::ptr::dangling_mut(), null_mut());
+    let (url, handler) = (server.url("/"), client.handler);
+    let refusal = Refusal::begin();
+    // SAFETY: text with a NUL, live handles or NULL, and pointers to this frame.
+    let code = unsafe {
+        let out = (&raw mut connection, &raw mut error);
+        wstrand_connect(url.as_ptr(), null(), handler, out.0, out.1)
+    };
+    drop(refusal);
+    client.free_handler();
+    assert_eq!(code, WSTRAND_IO);
+    assert!(connection.is_null());
+    // SAFETY: the error object is alive.
+    let phase = unsafe { CStr::from_ptr(wstrand_error_phase(error)) };
+    assert_eq!(phase, c"start a thread");
+    // SAFETY: it is the caller's.
+    unsafe { wstrand_error_free(error) };
+    assert_eq!(client.rest(), [""; 0]);
 }
 
 #[test]
