@@ -77,7 +77,8 @@ impl Options {
 
     /// Sets how long one `send` may wait for its turn, and then again how long until the system has taken the
     /// message, which it does as the peer takes what came before; and once more where it has begun to write what others
-    /// have sent meanwhile. 30 s by default.
+    /// have sent meanwhile. What is sent in the background fails the connection where the system does not take 64 KiB of it,
+    /// or all, in that time. 30 s by default.
     pub fn send_timeout(&mut self, timeout: Duration) -> &mut Self {
         self.send_timeout = timeout;
         self

@@ -320,7 +320,8 @@ pub unsafe extern "C" fn wstrand_options_set_max_buffered_bytes(
 
 /// Sets how long one call that sends may wait for room, and then again how long until the operating system
 /// has taken the message, which it does as the peer takes what came before; and once more where it has begun to
-/// write what others have sent meanwhile. 30,000 ms by default.
+/// write what others have sent meanwhile. What is sent in the background fails the connection where the system does
+/// not take 64 KiB of it, or all, in that time. 30,000 ms by default.
 ///
 /// Threads: one at a time.
 ///

@@ -37,8 +37,8 @@ use crate::{
 /// frame with a key of its own, so there it is framed anew.) Each member's socket is given what it takes at once, by the
 /// calling thread, or for 32 members or more and short messages by a thread of the group's, which gathers what is sent
 /// meanwhile. What a socket does not take waits, for up to `max_buffered_bytes` a member, and is sent in the background,
-/// together with what is queued behind it, also where nobody receives on that connection; if the socket takes nothing for
-/// `send_timeout`, the connection fails. Both are set by [`Options`](crate::Options) of the member's own.
+/// together with what is queued behind it, also where nobody receives on that connection; if the socket does not take 64 KiB
+/// of it, or all, within `send_timeout`, the connection fails. Both are set by [`Options`](crate::Options) of the member's own.
 ///
 /// All members get the messages of a group in the same order, however many threads send. Towards what is sent on a
 /// connection by itself the order is that of the calls. A message that is sent while another is being streamed on a

@@ -300,10 +300,11 @@ impl Shared {
         }
     }
 
-    /// Takes the writer's role, which must be free, and writes what there is within `wait`, then what others
-    /// have added meanwhile, each batch with a deadline of its own. What is left after [`Wait::Never`], or
-    /// after many batches, or when `wait` is over, stays for another; where a batch is cut short by its deadline
-    /// the connection has failed, because half a frame may be out.
+    /// Takes the writer's role, which must be free, and writes what there is, then what others have added
+    /// meanwhile, in pieces: the first within `wait`, each other with a deadline of its own, so that a peer has
+    /// not failed as long as it takes them one by one. What is left after [`Wait::Never`], or after many batches, or
+    /// when `wait` is over, stays for another; where a piece is cut short by its deadline the connection has failed,
+    /// because half a frame may be out.
     pub(super) fn write_out<'a>(
         &'a self,
         mut state: MutexGuard<'a, State>,
@@ -327,13 +328,20 @@ impl Shared {
             }
             state.in_flight = batch.rest().len();
             drop(state);
-            let result = socket.send(batch.rest(), wait);
+            let rest = batch.rest();
+            let piece = match wait {
+                Wait::Never => rest,
+                _ => &rest[..rest.len().min(PIECE)],
+            };
+            let len = piece.len();
+            let result = socket.send(piece, wait);
             state = self.lock();
             state.in_flight = 0;
-            match result {
+            let sent = match result {
                 Err(error) => return Err(self.fail_writing(state, send_error(error))),
-                Ok(sent) => batch.sent += sent,
-            }
+                Ok(sent) => sent,
+            };
+            batch.sent += sent;
             let is_done = batch.rest().is_empty();
             if is_done {
                 if batch.has_ping {
@@ -346,16 +354,16 @@ impl Shared {
                 }
             }
             state.unsent = batch;
-            batches += 1;
-            if !is_done && wait != Wait::Never {
+            batches += u32::from(is_done);
+            if sent < len && wait != Wait::Never {
                 return Err(self.fail_writing(state, Error::Timeout(Phase::Send)));
             }
-            if !is_done || (wait == Wait::Never && socket.has_unsent()) {
+            if wait == Wait::Never && (!is_done || socket.has_unsent()) {
                 state.is_writing = false;
                 self.leave_to_flusher(state);
                 return Ok(());
             }
-            if state.role_waiters > 0 {
+            if is_done && state.role_waiters > 0 {
                 // A large message is waiting: its sender writes what is left, then its own.
                 self.leave_role(state, &socket);
                 return Ok(());
@@ -683,7 +691,8 @@ const LARGE: usize = 32 * 1024;
 /// A frame for many connections that has so many bytes is not copied into each one's outbox.
 const SHARED: usize = 8 * 1024;
 
-/// How much of a message that is masked or compressed is encoded at a time, so that memory stays flat.
+/// How much of a message that is masked or compressed is encoded at a time, so that memory stays flat; and how much
+/// is written with one deadline where it is not a single sender's.
 const PIECE: usize = 64 * 1024;
 
 /// Replies are gathered up to here: beyond, a system call more does not matter.

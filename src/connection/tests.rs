@@ -615,6 +615,39 @@ fn a_deadline_that_passes_in_mid_frame_is_an_error_and_nothing_follows() {
 }
 
 #[test]
+fn a_peer_that_reads_slowly_has_a_deadline_for_each_piece_of_what_waits() {
+    const TIMEOUT: Duration = Duration::from_secs(1_000_000);
+    const PIECE: usize = 64 * 1024;
+    let mut compared = 0;
+    for seed in 0..20 {
+        let _stage = Stage::enter();
+        let script = Arc::new(Script::new(Plan {
+            seed,
+            ..Plan::default()
+        }));
+        let socket = Arc::new(Stream::Plain(Arc::new(Socket::scripted(script.clone()))));
+        let mut options = Options::new();
+        options.ping_interval(None).send_timeout(TIMEOUT);
+        let shared = Shared::new(Role::Server, options, Opened::default(), socket.clone());
+        let mut receiver = Receiver::new(shared.unwrap(), socket, Vec::new(), None);
+        let message = vec![0; 10 * PIECE];
+        receiver.sender().try_send(&message[..]).unwrap();
+        let _ = receiver.receive(); // while others run
+        assert_eq!(script.sent().len(), 10 + message.len());
+        // What waits for room a piece later has a deadline that began after the wait before.
+        let waits = script.waits();
+        for earlier in &waits {
+            let later = waits.iter().find(|it| it.sent > earlier.sent + PIECE);
+            if let Some(later) = later {
+                assert!(later.until >= earlier.since + TIMEOUT);
+                compared += 1;
+            }
+        }
+    }
+    assert!(compared > 100, "{compared}");
+}
+
+#[test]
 fn a_seed_repeats_every_call() {
     for seed in 0..100 {
         let mut case = Case::new(seed);

@@ -9,10 +9,11 @@ use std::{
     collections::VecDeque,
     io,
     sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
 };
 
 use rustix::{
-    event::PollFlags,
+    event::{PollFlags, Timespec},
     io::Errno,
     net::{RecvFlags, Shutdown},
 };
@@ -48,6 +49,16 @@ pub(crate) enum Call {
     Other,
 }
 
+/// A writer that waited for room.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Waited {
+    /// How much had gone to the peer.
+    pub(crate) sent: usize,
+    pub(crate) since: Instant,
+    /// Its deadline.
+    pub(crate) until: Instant,
+}
+
 /// A system at work.
 #[derive(Debug)]
 pub(crate) struct Script(Mutex<State>);
@@ -59,6 +70,7 @@ struct State {
     received: usize,
     sent: Vec<u8>,
     calls: Vec<Call>,
+    waits: Vec<Waited>,
     /// So many sends are still to find no room.
     stalled: usize,
     was_reset: bool,
@@ -132,6 +144,7 @@ impl Script {
             received: 0,
             sent: Vec::new(),
             calls: Vec::new(),
+            waits: Vec::new(),
             stalled: 0,
             was_reset: false,
             is_finished: false,
@@ -146,6 +159,11 @@ impl Script {
     /// What was called so far.
     pub(crate) fn calls(&self) -> Vec<Call> {
         self.lock().calls.clone()
+    }
+
+    /// How writers waited that had a deadline.
+    pub(crate) fn waits(&self) -> Vec<Waited> {
+        self.lock().waits.clone()
     }
 
     /// What the peer was sent.
@@ -200,15 +218,24 @@ impl Script {
         result
     }
 
-    /// `is_patient` if it waits for ever.
-    pub(super) fn poll(&self, events: PollFlags, is_patient: bool) -> Result<usize, Errno> {
+    pub(super) fn poll(
+        &self,
+        events: PollFlags,
+        timeout: Option<&Timespec>,
+    ) -> Result<usize, Errno> {
         if events.contains(PollFlags::IN) {
             self.let_others_run();
         }
         let mut state = self.lock();
+        let timeout = timeout.and_then(|timeout| Duration::try_from(*timeout).ok());
+        if let (true, Some(timeout)) = (events.contains(PollFlags::OUT), timeout) {
+            let (sent, since) = (state.sent.len(), Instant::now());
+            let until = since + timeout;
+            state.waits.push(Waited { sent, since, until });
+        }
         let result = match state.fault(3) {
             false => Ok(1),
-            true if is_patient || state.chance.one_in(2) => Err(Errno::INTR),
+            true if timeout.is_none() || state.chance.one_in(2) => Err(Errno::INTR),
             true => Ok(0),
         };
         state.calls.push(Call::Poll(events, result));

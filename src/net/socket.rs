@@ -176,6 +176,7 @@ impl Socket {
     /// Writes two pieces as [`Self::send`] writes one, with as few system calls.
     pub(crate) fn send_vectored(&self, pieces: [&[u8]; 2], wait: Wait) -> io::Result<usize> {
         let [mut first, mut second] = pieces;
+        let mut wait = wait;
         let all = first.len() + second.len();
         while first.len() + second.len() > 0 {
             match self.call_send([first, second]) {
@@ -191,7 +192,10 @@ impl Socket {
                     }
                     match self.wait_for(PollFlags::OUT, wait) {
                         Ok(()) => {}
-                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                        // `poll` waits until a good part of the buffer is free. There may be some room before.
+                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                            wait = Wait::Never;
+                        }
                         Err(error) => return Err(error),
                     }
                 }
@@ -265,7 +269,7 @@ impl Socket {
     ) -> rustix::io::Result<usize> {
         #[cfg(all(test, not(shuttle)))]
         if let Some(script) = &self.script {
-            return script.poll(events, timeout.is_none());
+            return script.poll(events, timeout);
         }
         poll(&mut [PollFd::new(&self.fd, events)], timeout)
     }
@@ -321,6 +325,30 @@ mod tests {
         );
         one.shutdown(Shutdown::Write);
         assert!(reader.join().unwrap() == data);
+    }
+
+    #[test]
+    #[cfg(not(shuttle))]
+    fn a_full_socket_is_asked_once_more_at_the_deadline() {
+        use crate::net::script::{Call, Plan};
+        use rustix::io::Errno;
+
+        let mut late = 0;
+        for seed in 0..100 {
+            let script = Arc::new(Script::new(Plan {
+                seed,
+                ..Plan::default()
+            }));
+            let soon = Wait::for_duration(Duration::from_nanos(1));
+            let sent = Socket::scripted(script.clone()).send(&[0; 1000], soon);
+            if sent.unwrap() < 1000 {
+                let calls = script.calls();
+                let is_full = |call: &&Call| matches!(call, Call::Send(_, Err(Errno::AGAIN)));
+                assert_eq!(calls.iter().filter(is_full).count(), 2, "{calls:?}");
+                late += 1;
+            }
+        }
+        assert!(late > 10, "{late}");
     }
 
     #[test]
