@@ -1,7 +1,8 @@
 //! Push: the connection's own thread receives, and calls back.
 
 use crate::{
-    Attempt, CloseInfo, Down, Error, Message, Receiver, Sender, connection::receiver::Progress,
+    Attempt, CloseInfo, Down, Error, Message, Receiver, Sender,
+    connection::receiver::{Progress, Reads},
     net::socket::Wait,
 };
 
@@ -73,7 +74,7 @@ pub(super) fn run(receiver: Receiver, handler: &mut impl Handler) -> CloseInfo {
     handler.on_open(&sender);
     let inbound = receiver.inbound();
     loop {
-        match inbound.advance(Wait::Forever, &mut false) {
+        match inbound.advance(Wait::Forever, &mut Reads::default()) {
             Ok(Progress::Message) => {
                 inbound.note_more();
                 if let Some(message) = inbound.message() {

@@ -56,6 +56,14 @@ pub(super) struct Reader {
     owes_pong: bool,
 }
 
+/// What a receiving call has read.
+#[derive(Debug, Default)]
+pub(super) struct Reads {
+    has_read: bool,
+    /// Control frames, and what TLS says for itself: what brings no message nearer.
+    asides: u32,
+}
+
 enum Stage {
     Open,
     /// Nothing is of interest any more, but closing the socket now could destroy our Close on its way.
@@ -235,6 +243,22 @@ impl fmt::Debug for Receiver {
     }
 }
 
+impl Reads {
+    /// Whether the call's time has passed. One that must not wait reads as long as something is there, so that a message
+    /// that has arrived is whole: it has bounds, and too many asides do not prolong that either.
+    fn are_enough(&self, wait: Wait) -> bool {
+        let is_over = match wait {
+            Wait::Never => self.asides > MOST_ASIDES,
+            wait => wait.has_passed(),
+        };
+        self.has_read && is_over
+    }
+
+    fn pass_over(&mut self) {
+        self.asides = self.asides.saturating_add(1);
+    }
+}
+
 impl Inbound {
     /// Leaves an inbound that has ended in its place.
     fn take(&mut self) -> Self {
@@ -253,11 +277,11 @@ impl Inbound {
     }
 
     pub(super) fn receive(&mut self, wait: Wait) -> Result<Option<Message<'_>>> {
-        let mut has_read = false;
+        let mut reads = Reads::default();
         loop {
-            match self.advance(wait, &mut has_read)? {
+            match self.advance(wait, &mut reads)? {
                 Progress::Message => break,
-                Progress::Ping(_) | Progress::Pong(_) => {}
+                Progress::Ping(_) | Progress::Pong(_) => reads.pass_over(),
                 Progress::Closed => return Ok(None),
             }
         }
@@ -272,16 +296,16 @@ impl Inbound {
 
     /// Reads until there is something to hand out. Answers pings and Close on the way.
     ///
-    /// `has_read` is false at first, and kept for calls with the same `wait`: what has arrived already is
-    /// looked at even if the time has passed, but a peer that never pauses does not prolong it.
-    pub(super) fn advance(&mut self, wait: Wait, has_read: &mut bool) -> Result<Progress> {
+    /// `reads` is kept for calls with the same `wait`: what has arrived already is looked at even if the time has
+    /// passed, but a peer that never pauses does not prolong it.
+    pub(super) fn advance(&mut self, wait: Wait, reads: &mut Reads) -> Result<Progress> {
         while let Stage::Open = self.reader.stage {
             match self.decoder.poll() {
                 Ok(Step::NeedMore) => {
-                    if mem::replace(has_read, true) && wait.has_passed() {
+                    if reads.are_enough(wait) {
                         return Err(Error::Timeout(Phase::Receive));
                     }
-                    self.reader.fill(&mut self.decoder, wait)?;
+                    self.reader.fill(&mut self.decoder, wait, reads)?;
                 }
                 Ok(Step::Message) => {
                     self.reader.send_pongs();
@@ -339,7 +363,7 @@ impl Inbound {
     /// Throws away what comes until the end.
     pub(super) fn run_out(&mut self) -> CloseInfo {
         while !matches!(self.reader.stage, Stage::Ended) {
-            if let Ok(Progress::Message) = self.advance(Wait::Forever, &mut false) {
+            if let Ok(Progress::Message) = self.advance(Wait::Forever, &mut Reads::default()) {
                 self.message();
             }
         }
@@ -357,7 +381,7 @@ impl Reader {
     }
 
     /// Reads once, having sent what was gathered meanwhile.
-    fn fill(&mut self, decoder: &mut Decoder, wait: Wait) -> Result<()> {
+    fn fill(&mut self, decoder: &mut Decoder, wait: Wait, reads: &mut Reads) -> Result<()> {
         // What cannot be written at once is left to another thread: the reader never waits for a writer.
         // An error is kept by the connection; what the peer sent before is still to be read.
         self.shared.more_is_waiting.store(false, Ordering::Relaxed);
@@ -376,6 +400,7 @@ impl Reader {
         };
         self.shared.life.begin_read();
         let result = socket.receive(room, wait);
+        reads.has_read = true;
         let is_life = match &result {
             Ok(len) => *len > 0,
             Err(error) => error.kind() == std::io::ErrorKind::Interrupted,
@@ -388,7 +413,7 @@ impl Reader {
                 decoder.received(len);
             }
             // No data, but something that may want an answer, which the next turn sends.
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => reads.pass_over(),
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
                 return Err(Error::Timeout(Phase::Receive));
             }
@@ -532,6 +557,9 @@ fn is_over(error: &std::io::Error) -> bool {
         std::io::ErrorKind::WouldBlock | std::io::ErrorKind::Interrupted
     )
 }
+
+/// So many control frames a call that must not wait passes over while it reads on: more than come with a message.
+const MOST_ASIDES: u32 = 64;
 
 /// How long an end that has the peer's last frame reads on.
 const LINGER: Duration = Duration::from_secs(1);

@@ -614,6 +614,16 @@ fn a_deadline_that_passes_in_mid_frame_is_an_error_and_nothing_follows() {
     assert!(in_mid_frame > 50, "{in_mid_frame}");
 }
 
+/// A server's connection over a script.
+fn scripted(plan: Plan, options: Options) -> (Receiver, Arc<Script>) {
+    let script = Arc::new(Script::new(plan));
+    let socket = Arc::new(Socket::scripted(script.clone()));
+    let socket = Arc::new(Stream::Plain(socket));
+    let shared = Shared::new(Role::Server, options, Opened::default(), socket.clone());
+    let receiver = Receiver::new(shared.unwrap(), socket, Vec::new(), None);
+    (receiver, script)
+}
+
 #[test]
 fn a_peer_that_reads_slowly_has_a_deadline_for_each_piece_of_what_waits() {
     const TIMEOUT: Duration = Duration::from_secs(1_000_000);
@@ -621,15 +631,13 @@ fn a_peer_that_reads_slowly_has_a_deadline_for_each_piece_of_what_waits() {
     let mut compared = 0;
     for seed in 0..20 {
         let _stage = Stage::enter();
-        let script = Arc::new(Script::new(Plan {
+        let plan = Plan {
             seed,
             ..Plan::default()
-        }));
-        let socket = Arc::new(Stream::Plain(Arc::new(Socket::scripted(script.clone()))));
+        };
         let mut options = Options::new();
         options.ping_interval(None).send_timeout(TIMEOUT);
-        let shared = Shared::new(Role::Server, options, Opened::default(), socket.clone());
-        let mut receiver = Receiver::new(shared.unwrap(), socket, Vec::new(), None);
+        let (mut receiver, script) = scripted(plan, options);
         let message = vec![0; 10 * PIECE];
         receiver.sender().try_send(&message[..]).unwrap();
         let _ = receiver.receive(); // while others run
@@ -645,6 +653,52 @@ fn a_peer_that_reads_slowly_has_a_deadline_for_each_piece_of_what_waits() {
         }
     }
     assert!(compared > 100, "{compared}");
+}
+
+/// Frames of a client's.
+fn frames(frames: &[(Opcode, bool, &[u8])]) -> Vec<u8> {
+    let mut encoder = Encoder::new(Role::Client, None);
+    let mut bytes = Vec::new();
+    for (opcode, is_final, payload) in frames {
+        let done = encoder.frame(*opcode, *is_final, payload, &mut bytes);
+        done.unwrap();
+    }
+    bytes
+}
+
+#[test]
+fn a_call_that_must_not_wait_takes_a_message_that_has_arrived_in_many_pieces() {
+    let _stage = Stage::enter();
+    let plan = Plan {
+        is_bytewise: true,
+        inbound: frames(&[
+            (Opcode::Binary, false, &[1; 200]),
+            (Opcode::Ping, true, b"between"),
+            (Opcode::Continuation, true, &[2; 200]),
+        ]),
+        ..Plan::default()
+    };
+    let (mut receiver, _) = scripted(plan, Options::new());
+    let received = receiver.try_receive().unwrap().unwrap();
+    assert_eq!(received.as_bytes(), [[1; 200], [2; 200]].concat());
+}
+
+#[test]
+fn a_call_that_must_not_wait_is_not_held_by_pings_without_end() {
+    let _stage = Stage::enter();
+    let ping: (_, _, &[u8]) = (Opcode::Ping, true, b"");
+    let plan = Plan {
+        is_bytewise: true,
+        inbound: frames(&[ping; 1000]),
+        ..Plan::default()
+    };
+    let (mut receiver, script) = scripted(plan, Options::new());
+    let mut calls = 0;
+    while let Err(Error::Timeout(Phase::Receive)) = receiver.try_receive() {
+        calls += 1;
+    }
+    assert!((2..1000).contains(&calls), "{calls}");
+    assert_eq!(script.sent().len(), 1000 * 2);
 }
 
 #[test]
