@@ -440,11 +440,12 @@ impl Reader {
 
     fn drain(&mut self) {
         let close_timeout = self.shared.options.close_timeout;
+        let until = Instant::now() + LINGER.min(close_timeout);
         let written_by = Wait::for_duration(close_timeout);
         // Where the closing handshake was begun here, that time runs already.
         let begun_here = self.shared.lock().close_deadline;
         self.stage = Stage::Draining {
-            until: Instant::now() + LINGER.min(close_timeout),
+            until: begun_here.map_or(until, |deadline| until.min(deadline)),
             written_by: begun_here.map_or(written_by, |deadline| written_by.at_most(deadline)),
             bytes: 0,
         };
@@ -571,3 +572,36 @@ const MAX_DRAINED: usize = 256 * 1024;
 const SCRAP: usize = 16 * 1024;
 
 const CLOSER_STACK: usize = 128 * 1024;
+
+#[cfg(all(test, not(shuttle)))]
+mod tests {
+    use std::{io::Write, os::unix::net::UnixStream};
+
+    use super::*;
+    use crate::{
+        Options,
+        connection::shared::Opened,
+        net::socket::{Socket, Tcp},
+    };
+
+    #[test]
+    fn reading_on_after_the_peer_s_close_does_not_prolong_what_close_has_begun() {
+        let (near, mut peer) = UnixStream::pair().unwrap();
+        let socket = Arc::new(Socket::new(near.into(), Tcp::default()));
+        let socket = Arc::new(Stream::Plain(socket));
+        let mut options = Options::new();
+        options.close_timeout(LINGER);
+        let opened = Opened::default();
+        let shared = Shared::new(Role::Client, options, opened, socket.clone()).unwrap();
+        let mut receiver = Receiver::new(shared.clone(), socket, Vec::new(), None);
+        receiver.sender().close(1000, "").unwrap();
+        peer.write_all(b"\x88\x02\x03\xe8").unwrap();
+        let _ = receiver.try_receive();
+        let deadline = shared.lock().close_deadline.unwrap();
+        match receiver.inbound.reader.stage {
+            Stage::Draining { until, .. } => assert!(until <= deadline),
+            Stage::Ended => {} // it has passed already
+            Stage::Open => panic!("the peer's Close was not seen"),
+        }
+    }
+}
