@@ -647,6 +647,69 @@ fn stop_called_by_two_handlers_at_once_does_not_wait_for_itself() {
     });
 }
 
+/// On threads of their own, where the server's for the connection has ended.
+#[test]
+fn stop_may_be_called_inside_handlers_that_were_spawned() {
+    in_time(|| {
+        let server = Server::bind("127.0.0.1:0").unwrap();
+        let url = format!("ws://{}/", server.local_addr().unwrap());
+        let handle = server.handle();
+        let (stopped, stops) = mpsc::channel();
+        let both = std::sync::Arc::new(std::sync::Barrier::new(2));
+        let running = thread::spawn(move || {
+            server.run(move |ws| {
+                let (handle, stopped, both) = (handle.clone(), stopped.clone(), both.clone());
+                let stop = move |_: &Sender, message: Message<'_>| {
+                    if message.as_text() == Some("both") {
+                        both.wait();
+                    }
+                    stopped.send(handle.stop(Duration::MAX)).unwrap();
+                };
+                ws.spawn(stop).unwrap();
+            })
+        });
+        let mut clients = [(); 3].map(|()| wstrand::connect(&url).unwrap());
+        for ws in &clients[..2] {
+            ws.send_text("both").unwrap();
+        }
+        let closing = thread::spawn(move || clients.each_mut().map(WebSocket::wait_closed));
+        for _ in 0..2 {
+            assert_eq!(stops.recv_timeout(PATIENCE), Ok(0));
+        }
+        for close in closing.join().unwrap() {
+            assert_eq!((close.code, close.was_clean), (1001, true));
+        }
+        running.join().unwrap().unwrap();
+    });
+}
+
+#[test]
+fn a_spawned_handler_that_does_not_return_is_busy() {
+    in_time(|| {
+        let (release, held) = crossbeam_channel::bounded::<()>(0);
+        let (reached, reaching) = mpsc::channel();
+        let server = serve(
+            |_| {},
+            move |ws| {
+                let (held, reached) = (held.clone(), reached.clone());
+                let work = move |_: &Sender, _: Message<'_>| {
+                    reached.send(()).unwrap();
+                    let _ = held.recv();
+                };
+                ws.spawn(work).unwrap();
+            },
+        );
+        let mut ws = wstrand::connect(&server.url()).unwrap();
+        ws.send_text("work").unwrap();
+        reaching.recv_timeout(PATIENCE).unwrap();
+        let closing = thread::spawn(move || ws.wait_closed());
+        assert_eq!(server.handle.stop(Duration::ZERO), 1);
+        drop(release);
+        assert_eq!(server.handle.stop(PATIENCE), 0);
+        closing.join().unwrap();
+    });
+}
+
 #[test]
 fn stop_may_be_called_twice_and_by_many_and_before_the_server_runs() {
     in_time(|| {

@@ -70,6 +70,7 @@ pub(super) fn run(receiver: Receiver, handler: &mut impl Handler) -> CloseInfo {
     let sender = receiver.sender();
     // Closes the connection if the handler panics.
     let mut receiver = receiver;
+    receiver.inbound().calls_back_here();
     let calling_back = sender.shared().call_back_here();
     handler.on_open(&sender);
     let inbound = receiver.inbound();

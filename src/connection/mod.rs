@@ -26,6 +26,7 @@ pub use events::Event;
 pub use group::{Group, Overflow};
 pub use handler::Handler;
 pub use prepared::PreparedMessage;
+pub(crate) use receiver::Place;
 pub use receiver::{Messages, Receiver};
 pub use sender::{ReadyState, Sender};
 pub use web_socket::WebSocket;

@@ -28,6 +28,12 @@ pub struct Receiver {
     home: Option<ThreadId>,
 }
 
+/// A connection's place in its server, which is free again when this is dropped.
+pub(crate) trait Place: Send + Sync {
+    /// Notes that the connection's handler is called back on this thread from now on.
+    fn is_called_back_here(&self);
+}
+
 /// What [`Inbound::advance`] came to.
 #[derive(Debug)]
 pub(super) enum Progress {
@@ -50,8 +56,8 @@ pub(super) struct Reader {
     pub(super) shared: Arc<Shared>,
     socket: Option<Arc<Stream>>,
     stage: Stage,
-    /// Kept until the connection has ended: a server's count.
-    tenancy: Option<Arc<dyn Send + Sync>>,
+    /// Kept until the connection has ended.
+    tenancy: Option<Arc<dyn Place>>,
     /// A ping has been answered, but the answer not sent yet.
     owes_pong: bool,
 }
@@ -81,7 +87,7 @@ impl Receiver {
         shared: Arc<Shared>,
         socket: Arc<Stream>,
         received: Vec<u8>,
-        tenancy: Option<Arc<dyn Send + Sync>>,
+        tenancy: Option<Arc<dyn Place>>,
     ) -> Self {
         let peer = match shared.role {
             Role::Client => Role::Server,
@@ -335,6 +341,13 @@ impl Inbound {
     fn send_pongs_unless_more(&mut self) {
         if !self.decoder.has_more() {
             self.reader.send_pongs();
+        }
+    }
+
+    /// Notes that a handler is called back on this thread from now on.
+    pub(super) fn calls_back_here(&self) {
+        if let Some(tenancy) = &self.reader.tenancy {
+            tenancy.is_called_back_here();
         }
     }
 

@@ -23,7 +23,7 @@ use rustix::{
 use crate::net::tls::TlsSession;
 use crate::{
     Error, HandshakeError, Phase, Response, Result, ServerStats,
-    connection::shared::Shared,
+    connection::{Place, shared::Shared},
     net::{
         Stream,
         socket::{Socket, Wait},
@@ -84,6 +84,8 @@ pub(super) struct Tenant {
     pub(super) shared: Weak<Shared>,
     /// The opening handshake is being accepted: the client may count on a closing handshake from now on.
     pub(super) is_accepted: bool,
+    /// The thread that calls its handler back, once one does: of its own, or of one that it was handed on to.
+    caller: Option<ThreadId>,
     /// It took too long over its request, and others wanted its place.
     is_cut: bool,
 }
@@ -244,14 +246,15 @@ impl Control {
         if state.acceptor.is_none() {
             finished.extend(state.accept_thread.take());
         }
-        let is_busy = |id: &ThreadId| !state.stoppers.contains(id);
         let threads = state.threads.values().map(|thread| thread.thread().id());
-        let busy = threads.chain(state.acceptor).filter(is_busy).count();
+        let callers = state.tenants.values().filter_map(|tenant| tenant.caller);
+        let mut busy: HashSet<_> = threads.chain(callers).chain(state.acceptor).collect();
+        busy.retain(|id| !state.stoppers.contains(id));
         state.stoppers.retain(|stopper| *stopper != own);
         drop(state);
         self.changed.notify_all();
         join(finished);
-        busy
+        busy.len()
     }
 
     fn is_stopping(&self) -> bool {
@@ -466,13 +469,16 @@ impl State {
     /// accepts, by a logger.
     fn is_empty_but_for_stoppers(&self) -> bool {
         let is_stopper = |id: ThreadId| self.stoppers.contains(&id);
-        let may_stay = |id: &u64| {
-            let thread = self.threads.get(id);
-            thread.is_some_and(|thread| is_stopper(thread.thread().id()))
-        };
+        let own = |id: &u64| self.threads.get(id).map(|thread| thread.thread().id());
         self.acceptor.is_none_or(is_stopper)
-            && self.tenants.keys().all(may_stay)
-            && self.threads.keys().all(may_stay)
+            && self
+                .threads
+                .keys()
+                .all(|id| own(id).is_some_and(is_stopper))
+            && self
+                .tenants
+                .iter()
+                .all(|(id, tenant)| tenant.caller.or_else(|| own(id)).is_some_and(is_stopper))
     }
 }
 
@@ -524,6 +530,13 @@ impl Tenancy {
     /// Notes that the client has sent its request: what takes time now is ours.
     pub(super) fn request_is_here(&self) {
         self.control.lock().awaited.remove(&self.id);
+    }
+}
+
+impl Place for Tenancy {
+    fn is_called_back_here(&self) {
+        let here = thread::current().id();
+        self.set(|tenant| tenant.caller = Some(here));
     }
 }
 

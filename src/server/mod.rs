@@ -334,8 +334,10 @@ impl ServerHandle {
     /// still busy: 0 unless a handler or a logger of yours does not return.
     ///
     /// Blocks until then, a quarter of a second longer than `drain` at the most. May be called inside a
-    /// handler, whose own connection it does not wait for; nor for those of other handlers that are inside
-    /// `stop`. A second call waits like the first.
+    /// handler, whose own connection it does not wait for, whichever thread it is on; nor for those of other
+    /// handlers that are inside `stop`. It does wait for a [`WebSocket`] or [events](WebSocket::events) that another
+    /// thread was given to receive by itself: that thread should drop them before it stops the server. A second
+    /// call waits like the first.
     pub fn stop(&self, drain: Duration) -> usize {
         self.control.stop(drain)
     }
