@@ -23,8 +23,8 @@ use certs::{Authority, Cert, Key, Wish, authority, connector, good};
 use common::{Process, program};
 use openssl::ssl::{ErrorCode, SslStream, SslVersion};
 use raw::{
-    BINARY, CLOSE, PATIENCE, Raw, Running, Side, TEXT, alone_with, answer, echo, hand_out, in_time,
-    patient, pattern, request, serve, until,
+    BINARY, CLOSE, PATIENCE, Raw, Running, Side, TEXT, alone_with, answer, echo, echo_server,
+    hand_out, in_time, patient, pattern, request, serve, until,
 };
 use rustix::time::{ClockId, clock_gettime};
 use scratch::Scratch;
@@ -605,6 +605,21 @@ mod certificates {
             let mut new = connect(server.addr(), "wss://localhost/", stranger.trusted()).unwrap();
             says(&mut new, "new");
             says(&mut old, "still there");
+        });
+    }
+
+    #[test]
+    fn a_server_without_a_certificate_has_none_to_renew() {
+        in_time(|| {
+            let server = echo_server(|_| {});
+            match server.handle.renew_tls(&good().identity()) {
+                Err(Error::Misuse(_)) => {}
+                other => panic!("{other:?}"),
+            }
+            says(
+                &mut wstrand::connect(&server.url()).unwrap(),
+                "in the clear",
+            );
         });
     }
 }
@@ -1378,7 +1393,7 @@ mod handshakes {
     #[test]
     fn a_server_that_does_not_speak_tls_or_hangs_up_is_told_as_such() {
         in_time(|| {
-            let server = raw::echo_server(|_| {});
+            let server = echo_server(|_| {});
             let url = format!("wss://{}/", server.addr());
             let text = why_not(wstrand::connect(&url));
             assert!(!text.is_empty());

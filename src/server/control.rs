@@ -188,6 +188,17 @@ impl Control {
         *self.acceptor.lock().unwrap_or_else(PoisonError::into_inner) = Some(acceptor);
     }
 
+    /// Exchanges what to shake hands with; returns `false`, and does nothing, if the server does not speak TLS.
+    #[cfg(feature = "tls")]
+    pub(super) fn renew_acceptor(&self, acceptor: openssl::ssl::SslAcceptor) -> bool {
+        let mut current = self.acceptor.lock().unwrap_or_else(PoisonError::into_inner);
+        let speaks_tls = current.is_some();
+        if speaks_tls {
+            *current = Some(acceptor);
+        }
+        speaks_tls
+    }
+
     /// Shakes hands where the server speaks TLS.
     pub(super) fn secure(&self, socket: Arc<Socket>, wait: Wait) -> Result<Stream> {
         #[cfg(feature = "tls")]

@@ -310,11 +310,14 @@ impl ServerHandle {
     ///
     /// # Errors
     ///
-    /// [`Error::Tls`] if the system's TLS cannot use it; the old one stays.
+    /// [`Error::Tls`] if the system's TLS cannot use it: the old one stays. [`Error::Misuse`] if the server does not
+    /// speak TLS, which [`Server::tls`] has to be told.
     #[cfg(feature = "tls")]
     pub fn renew_tls(&self, identity: &Identity) -> Result<()> {
-        self.control.set_acceptor(identity.acceptor()?);
-        Ok(())
+        match self.control.renew_acceptor(identity.acceptor()?) {
+            true => Ok(()),
+            false => Err(Misuse::Option("tls must have been set, for renew_tls").into()),
+        }
     }
 
     /// How many connections are being served, opening and closing handshakes included.
