@@ -390,7 +390,7 @@
 #define WSTRAND_STOP_GIVEN_UP 2
 
 /**
- * The HTTP status or the close code in the error is final.
+ * The HTTP status or the close code in the error is final, or the code with which the session was closed here.
  */
 #define WSTRAND_STOP_ANSWER 3
 
@@ -2686,7 +2686,8 @@ int wstrand_group_send_prepared_except(wstrand_group *group,
  * - after `wstrand_reconnecting_close` or `wstrand_attempt_give_up`;
  * - after an answer that nothing changes by itself: an HTTP status of 4xx but 408 and 429; the close codes 1000, 1002,
  *   1003, 1007, 1008, 1009 and 1010, also where this end has failed the connection with them; 3000 and 3003, which are
- *   for close what 401 and 403 are for HTTP. `wstrand_options_add_reconnect_retry_on` and
+ *   for close what 401 and 403 are for HTTP. Of a session that the program closes, with `wstrand_connection_close`, its
+ *   own code counts, whatever the peer answers. `wstrand_options_add_reconnect_retry_on` and
  *   `wstrand_options_add_reconnect_stop_on` choose otherwise;
  * - where `wstrand_attempt_set_url` or `wstrand_attempt_set_header` was given what cannot be used;
  * - after `wstrand_options_set_reconnect_max_attempts` or `wstrand_options_set_reconnect_give_up_after_ms`.

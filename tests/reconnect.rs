@@ -400,6 +400,43 @@ mod sessions {
     }
 
     #[test]
+    fn what_the_peer_makes_of_a_close_of_the_handlers_does_not_decide() {
+        in_time(|| {
+            let answers: [fn(&mut Raw); 4] = [
+                |raw| raw.send_close(1001, ""),
+                |raw| raw.send(raw::CLOSE, ""),
+                |raw| raw.write(&[0xf1, 0x00]),
+                |_| {}, // it just goes
+            ];
+            for (index, answer) in answers.into_iter().enumerate() {
+                let (listener, url) = listen();
+                let on_open = |sender: &Sender| sender.close(1000, "").unwrap();
+                let watched = Watched::start_with(&hasty(), &url, |_| {}, on_open);
+                let mut raw = Raw::accept_open(&listener);
+                assert_eq!(raw.frame().close().0, 1000);
+                answer(&mut raw);
+                drop((raw, listener)); // no session follows, whatever the verdict
+                let down = watched.down();
+                assert_eq!(
+                    down.next,
+                    Next::Stop(Stop::Answer),
+                    "answer {index}: {down}"
+                );
+            }
+
+            let (listener, url) = listen();
+            let on_open = |sender: &Sender| sender.close(4000, "").unwrap();
+            let watched = Watched::start_with(&hasty(), &url, |_| {}, on_open);
+            let mut raw = Raw::accept_open(&listener);
+            assert_eq!(raw.frame().close().0, 4000);
+            raw.send_close(1000, "");
+            drop((raw, listener));
+            retry(&watched.down());
+            watched.close();
+        });
+    }
+
+    #[test]
     fn a_server_of_python_websockets_is_found_again_after_kill_and_after_stop() {
         in_time(|| {
             let port = free_port().to_string();

@@ -19,7 +19,7 @@ pub const WSTRAND_STOP_NOT: c_int = 0;
 pub const WSTRAND_STOP_CLOSED: c_int = 1;
 /// `wstrand_attempt_give_up` was called.
 pub const WSTRAND_STOP_GIVEN_UP: c_int = 2;
-/// The HTTP status or the close code in the error is final.
+/// The HTTP status or the close code in the error is final, or the code with which the session was closed here.
 pub const WSTRAND_STOP_ANSWER: c_int = 3;
 /// The URL or a header field that `on_attempt` set cannot be used.
 pub const WSTRAND_STOP_MISUSE: c_int = 4;

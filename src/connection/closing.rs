@@ -171,6 +171,14 @@ impl Shared {
         }
     }
 
+    /// The code with which this end began the closing handshake, if it was this end: whatever became of it.
+    pub(super) fn close_begun(&self) -> Option<u16> {
+        let state = self.lock();
+        let is_first = state.is_close_answered || state.close_received.is_none();
+        let close = state.close_sent.as_ref().filter(|_| is_first);
+        close.map(|close| close.code)
+    }
+
     pub(super) fn close_info(&self) -> Option<Arc<CloseInfo>> {
         self.lock().ended.clone()
     }

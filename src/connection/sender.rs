@@ -302,6 +302,11 @@ impl Sender {
         self.shared.outcome()
     }
 
+    /// The code with which this end began the closing handshake, if it was this end.
+    pub(crate) fn close_begun(&self) -> Option<u16> {
+        self.shared.close_begun()
+    }
+
     /// What the client asked for; `None` on a client's connection.
     pub fn request(&self) -> Option<&Request> {
         self.shared.opened.request.as_ref()

@@ -72,7 +72,8 @@ use crate::{
 /// - After an answer that nothing changes by itself: an HTTP status of 4xx but 408 and 429, from the server or a proxy; the
 ///   close codes 1000 (the peer says that the work is done), 1002, 1003, 1007, 1008, 1009 and 1010 (one end breaks the
 ///   other's rules; also where this end has failed the connection with them), 3000 and 3003 (unauthorised, forbidden).
-///   [`Self::retry_on`] and [`Self::stop_on`] choose otherwise.
+///   Of a session that the handler closes its own code counts, whatever the peer answers: 1000 is for good, and 4000,
+///   say, for another session. [`Self::retry_on`] and [`Self::stop_on`] choose otherwise.
 /// - After [`Error::Misuse`]: what [`Attempt::set_url`] was given is no URL, or the like.
 /// - After `max_attempts` or `give_up_after`, if set.
 ///
@@ -230,13 +231,14 @@ impl<H: Handler> Loop<H> {
     /// Connects until there is a reason to stop; returns what the handler was told last.
     fn run(&mut self, shared: &Arc<Shared>) -> Down {
         loop {
-            let error = self.attempt(shared);
-            let next = match error {
+            let ended = self.attempt(shared);
+            let next = match &ended {
                 _ if shared.is_closing() => Next::Stop(Stop::Closed),
                 Ended::GivenUp => Next::Stop(Stop::GivenUp),
-                Ended::By(ref error) => self.next(error),
+                Ended::By(error) => self.next(self.answers.judge(error, SystemTime::now())),
+                Ended::Closed { code, .. } => self.next(self.answers.judge_own_close(*code)),
             };
-            let down = self.tell(shared, error.into(), next);
+            let down = self.tell(shared, ended.into(), next);
             let Next::Retry(delay) = next else {
                 return down;
             };
@@ -270,16 +272,16 @@ impl<H: Handler> Loop<H> {
         };
         self.sessions = attempt.session;
         let opened = Instant::now();
-        let error = self.session(shared, ws);
+        let ended = self.session(shared, ws);
         self.backoff.ended(opened, Instant::now());
-        Ended::By(error)
+        ended
     }
 
-    fn session(&mut self, shared: &Arc<Shared>, ws: WebSocket) -> Error {
+    fn session(&mut self, shared: &Arc<Shared>, ws: WebSocket) -> Ended {
         let sender = ws.sender();
         if !shared.begin_session(&sender) {
             // Closed at the last moment: nobody has heard of this connection, and what is left of it ends by itself.
-            return Error::Cancelled;
+            return Ended::By(Error::Cancelled);
         }
         // However it ends, also by a panic.
         let session = SessionEnd(shared);
@@ -289,17 +291,21 @@ impl<H: Handler> Loop<H> {
             shared,
         });
         drop(session);
-        match sender.outcome() {
+        let error = match sender.outcome() {
             Err(error @ Error::Protocol(_)) => error,
             // What the peer says counts for more than how the writing side found that it had gone.
             _ if close.code != close_code::ABNORMAL => Error::Closed(Arc::new(close)),
             Err(error) => error,
             Ok(()) => Error::Closed(Arc::new(close)),
+        };
+        match sender.close_begun() {
+            Some(code) => Ended::Closed { code, error },
+            None => Ended::By(error),
         }
     }
 
-    fn next(&self, error: &Error) -> Next {
-        let at_least = match self.answers.judge(error, SystemTime::now()) {
+    fn next(&self, verdict: Verdict) -> Next {
+        let at_least = match verdict {
             Verdict::Stop(stop) => return Next::Stop(stop),
             Verdict::Retry { at_least } => at_least,
         };
@@ -325,13 +331,18 @@ impl<H: Handler> Loop<H> {
 /// How an attempt, or the connection that it has brought, ended.
 enum Ended {
     By(Error),
+    /// This end has closed it with that code, and so it ended.
+    Closed {
+        code: u16,
+        error: Error,
+    },
     GivenUp,
 }
 
 impl From<Ended> for Error {
     fn from(ended: Ended) -> Self {
         match ended {
-            Ended::By(error) => error,
+            Ended::By(error) | Ended::Closed { error, .. } => error,
             Ended::GivenUp => Self::Cancelled,
         }
     }

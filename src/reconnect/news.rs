@@ -84,7 +84,7 @@ pub enum Stop {
     Closed,
     /// [`Attempt::give_up`] was called.
     GivenUp,
-    /// The HTTP status or close code in the error is final.
+    /// The HTTP status or close code in the error is final, or the code with which the handler has closed the session.
     Answer,
     /// The URL, a header field or an option cannot be used.
     Misuse,
@@ -116,7 +116,7 @@ impl fmt::Display for Stop {
         f.write_str(match self {
             Self::Closed => "closed by this end",
             Self::GivenUp => "given up by the handler",
-            Self::Answer => "the answer is final",
+            Self::Answer => "the status or close code is final",
             Self::Misuse => "it cannot be asked for",
             Self::Attempts => "tried max_attempts times",
             Self::Time => "give_up_after is over",

@@ -51,6 +51,15 @@ impl Answers {
                 None => return Verdict::Retry { at_least },
             },
         };
+        self.judge_answer(answer, at_least)
+    }
+
+    /// Judges a session that this end has closed with that code: what the peer made of it is not asked.
+    pub(super) fn judge_own_close(&self, code: u16) -> Verdict {
+        self.judge_answer(code, Duration::ZERO)
+    }
+
+    fn judge_answer(&self, answer: u16, at_least: Duration) -> Verdict {
         match self.retries(answer) {
             true => Verdict::Retry { at_least },
             false => Verdict::Stop(Stop::Answer),
