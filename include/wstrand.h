@@ -2397,7 +2397,8 @@ void wstrand_writer_free(wstrand_writer *writer);
  * @param size In bytes.
  * @param prepared Where it goes, which the caller frees; NULL on failure.
  * @param error Where the reason of a failure goes; NULL on success. May be NULL.
- * @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT if the kind is neither, text is not UTF-8, or for NULL.
+ * @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT if the kind is neither, text is not UTF-8, or for NULL;
+ * WSTRAND_OUT_OF_MEMORY.
  */
 WSTRAND_NODISCARD
 int wstrand_prepared_new(int kind,
@@ -2549,7 +2550,8 @@ bool wstrand_group_contains(const wstrand_group *group, const wstrand_connection
 size_t wstrand_group_count(const wstrand_group *group);
 
 /**
- * Tells how many messages members have missed under WSTRAND_OVERFLOW_DROP, each counted for each of them.
+ * Tells how many messages members have missed under WSTRAND_OVERFLOW_DROP, also for want of memory, each counted for
+ * each of them.
  *
  * Threads: any.
  *

@@ -225,8 +225,8 @@ fn a_prepared_message_that_is_not_to_be_compressed_goes_as_it_is_by_every_call()
                 let text = Noise::new(1).text(len);
                 let group = Group::new();
                 assert!(group.join(&ws.sender()));
-                let secret = PreparedMessage::uncompressed(&text);
-                let other = PreparedMessage::new(&text);
+                let secret = PreparedMessage::uncompressed(&text).unwrap();
+                let other = PreparedMessage::new(&text).unwrap();
                 let mut flate = Flate::new();
                 for send in ways {
                     for (message, is_compressed) in
@@ -476,7 +476,7 @@ fn a_prepared_message_that_would_not_compress_leaves_the_connections_context_alo
         } = deflated::server(&default_options(), "");
         let mut noise = Noise::new(1);
         let text = noise.text(4000);
-        let plain = PreparedMessage::new(Message::Binary(&noise.bytes(4000)));
+        let plain = PreparedMessage::new(Message::Binary(&noise.bytes(4000))).unwrap();
         let mut flate = Flate::new();
         ws.send_text(&text).unwrap();
         let first = flate.receive(&mut raw);
@@ -593,7 +593,7 @@ fn a_prepared_message_reaches_every_connection_whole_and_in_order_however_it_has
                     format!("prepared {thread} {n} {}", noise.text(len))
                 };
                 (0..EACH)
-                    .map(|n| PreparedMessage::new(Message::Text(&text(n))))
+                    .map(|n| PreparedMessage::new(Message::Text(&text(n))).unwrap())
                     .collect()
             })
             .collect();

@@ -72,7 +72,7 @@ fn all_members_get_each_message_and_the_one_that_is_excepted_does_not() {
         assert_eq!(group.len(), 3);
         assert_eq!(group.send_text("all"), 3);
         assert_eq!(group.send_except(&two.sender(), "all but two"), 2);
-        let prepared = PreparedMessage::new(b"prepared");
+        let prepared = PreparedMessage::new(b"prepared").unwrap();
         assert_eq!(group.send_prepared(&prepared), 3);
         assert_eq!(group.send_prepared_except(&two.sender(), &prepared), 2);
         assert_eq!(group.send_binary(&[1, 2]), 3);

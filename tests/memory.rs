@@ -21,18 +21,20 @@ use raw::{
 };
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use wstrand::{
-    Client, Deflate, Error, Event, Message, Options, ProtocolError, Result, Sender, WebSocket,
+    Client, Deflate, Error, Event, Group, Message, Options, PreparedMessage, ProtocolError, Result,
+    Sender, WebSocket,
 };
 
-/// Counts what is held, and refuses one request if it is told to.
+/// Counts what is held, and refuses requests if it is told to.
 struct Counting;
 
 static HELD: AtomicUsize = AtomicUsize::new(0);
 static PEAK: AtomicUsize = AtomicUsize::new(0);
 /// Blocks of at least `LARGE` bytes that are held.
 static LARGE_HELD: AtomicUsize = AtomicUsize::new(0);
-/// Requests of at least `LARGE` bytes that are granted until one is refused.
-static UNTIL_REFUSAL: AtomicUsize = AtomicUsize::new(usize::MAX);
+/// How many of the next requests of at least `LARGE` bytes are looked at: the last `REFUSED` of them are refused.
+static LOOKED_AT: AtomicUsize = AtomicUsize::new(0);
+static REFUSED: AtomicUsize = AtomicUsize::new(0);
 
 const LARGE: usize = 4 * 1024;
 
@@ -40,10 +42,17 @@ const LARGE: usize = 4 * 1024;
 static ALLOCATOR: Counting = Counting;
 
 fn granted(size: usize) -> bool {
-    if size < LARGE || UNTIL_REFUSAL.load(SeqCst) == usize::MAX {
-        return true;
-    }
-    UNTIL_REFUSAL.fetch_sub(1, SeqCst) != 0
+    let one_less = |left: usize| left.checked_sub(1);
+    size < LARGE
+        || LOOKED_AT
+            .fetch_update(SeqCst, SeqCst, one_less)
+            .map_or(true, |left| left > REFUSED.load(SeqCst))
+}
+
+/// Refuses the request number `nth` for `LARGE` bytes or more, from now on, and those that follow it: `refused` in all.
+fn refuse(nth: usize, refused: usize) {
+    REFUSED.store(refused, SeqCst);
+    LOOKED_AT.store(nth - 1 + refused, SeqCst);
 }
 
 fn note(layout: Layout) {
@@ -312,12 +321,20 @@ fn converse(server: &Running, options: &Options, message: &[u8]) -> Result<()> {
     let connect = || Client::new().options(options).connect(&server.url());
     let mut ws = connect()?;
     ws.send_binary(message)?;
-    let echo = ws.receive()?;
-    assert!(echo.is_none_or(|echo| echo.as_bytes() == message));
+    for _ in 0..ECHOES {
+        let echo = ws.receive()?;
+        assert!(echo.is_none_or(|echo| echo.as_bytes() == message));
+    }
+    let short = &message[..6000];
+    ws.sender().send_prepared(&PreparedMessage::new(short)?)?;
+    for _ in 0..ECHOES {
+        let echo = ws.receive()?;
+        assert!(echo.is_none_or(|echo| echo.as_bytes() == short));
+    }
     let mut writer = ws.writer(wstrand::MessageKind::Binary)?;
     writer.push(message)?;
     writer.finish()?;
-    if let Some(echo) = ws.messages().next() {
+    for echo in ws.messages().take(ECHOES) {
         assert!(echo?.as_bytes() == message);
     }
     ws.close(1000, "")?;
@@ -334,20 +351,34 @@ fn converse(server: &Running, options: &Options, message: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// Sends back every message; gives up the connection where it cannot.
+/// Sends back every message in every way there is; gives up the connection where it cannot.
 fn echo(ws: WebSocket) {
+    let group = Group::new();
+    group.join(&ws.sender());
     ws.run(|sender: &Sender, message: Message<'_>| {
-        if sender.send(message).is_err() {
+        let answer = || {
+            sender.send(message)?;
+            let prepared = PreparedMessage::new(message)?;
+            sender.send_prepared(&prepared)?;
+            // Whoever is not reached by the group is closed by it.
+            group.send(message);
+            group.send_prepared(&prepared);
+            Ok::<_, Error>(())
+        };
+        if answer().is_err() {
             sender.shutdown();
         }
     });
 }
 
-/// One conversation, plain and compressed, in which the request number `nth` for 4 KiB or more is refused. Says
-/// whether so many requests were made.
-fn starve(nth: usize) {
+/// How many come of one message.
+const ECHOES: usize = 4;
+
+/// One conversation, plain and compressed, in which the request number `nth` for 4 KiB or more is refused, and with it
+/// those that follow: `refused` in all. Says whether so many requests were made.
+fn starve(nth: usize, refused: usize) {
     in_time(move || {
-        let message = pattern(300 << 10, 3);
+        let message = pattern(150 << 10, 3);
         let mut plain = Options::new();
         // What is given up is waited for, and there is much of it.
         plain.close_timeout(Duration::from_millis(300));
@@ -359,19 +390,23 @@ fn starve(nth: usize) {
             },
             echo,
         );
+        let all_of_it = |options: &Options| {
+            let outcome = converse(&server, options, &message).map_err(|error| error.to_string());
+            until("the server's connections are over", || {
+                server.handle.connection_count() == 0
+            });
+            outcome
+        };
+        // From now on there is in the pool of compressors what stays there: one, as they are needed one at a time.
+        assert_eq!(all_of_it(&compressed), Ok(()));
         let before = LARGE_HELD.load(SeqCst);
-        UNTIL_REFUSAL.store(nth - 1, SeqCst);
-        let outcomes = [plain, compressed].map(|options| {
-            converse(&server, &options, &message).map_err(|error| error.to_string())
-        });
-        until("the server's connections are over", || {
-            server.handle.connection_count() == 0
-        });
+        refuse(nth, refused);
+        let outcomes = [plain, compressed].map(|options| all_of_it(&options));
         drop(server);
         until("nothing large is held that was not held before", || {
             LARGE_HELD.load(SeqCst) <= before
         });
-        let was_reached = UNTIL_REFUSAL.swap(usize::MAX, SeqCst) > nth;
+        let was_reached = LOOKED_AT.swap(0, SeqCst) < refused;
         assert!(
             was_reached || outcomes.iter().all(std::result::Result::is_ok),
             "{outcomes:?}"
@@ -394,7 +429,7 @@ fn what_cannot_be_put_among_the_events_is_told_once_and_nothing_but_the_end_foll
         let mut burst = raw.bytes(BINARY, pattern(6000, 2));
         burst.extend(raw.bytes(BINARY, "behind it"));
         burst.extend(raw.bytes(PING, ""));
-        UNTIL_REFUSAL.store(0, SeqCst);
+        refuse(1, 1);
         raw.write(&burst);
         assert_eq!(raw.frame().close().0, 1011);
         assert!(matches!(
@@ -411,14 +446,17 @@ fn what_cannot_be_put_among_the_events_is_told_once_and_nothing_but_the_end_foll
 #[test]
 fn whichever_large_request_for_memory_is_refused_it_is_an_error_and_neither_a_leak_nor_a_crash() {
     const NTH: &str = "WSTRAND_TEST_REFUSE";
-    if let Ok(nth) = std::env::var(NTH) {
-        return starve(nth.parse().expect("a number"));
+    const REFUSED: &str = "WSTRAND_TEST_REFUSED";
+    let number = |name: &str| Some(std::env::var(name).ok()?.parse().expect("a number"));
+    if let Some((nth, refused)) = number(NTH).zip(number(REFUSED)) {
+        return starve(nth, refused);
     }
-    let run = |nth: usize| {
+    let run = |nth: usize, refused: usize| {
         let output = Command::new(std::env::current_exe().expect("the running test has a path"))
             .args(["--exact", "--nocapture", "--test-threads=1"])
             .arg("whichever_large_request_for_memory_is_refused_it_is_an_error_and_neither_a_leak_nor_a_crash")
             .env(NTH, nth.to_string())
+            .env(REFUSED, refused.to_string())
             .env_remove("RUST_BACKTRACE")
             .stdin(Stdio::null())
             .output()
@@ -427,25 +465,27 @@ fn whichever_large_request_for_memory_is_refused_it_is_an_error_and_neither_a_le
         let errors = String::from_utf8_lossy(&output.stderr);
         assert!(
             output.status.success() && text.contains("reached "),
-            "request {nth}: {}\n{text}\n{errors}",
+            "request {nth}, {refused} in a row: {}\n{text}\n{errors}",
             output.status
         );
         (text.contains("reached true"), text.contains("Err("))
     };
-    let mut errors = 0;
-    for first in (1..).step_by(AT_ONCE) {
-        let outcomes: Vec<_> = thread::scope(|scope| {
-            let runs: Vec<_> = (first..first + AT_ONCE)
-                .map(|nth| scope.spawn(move || run(nth)))
-                .collect();
-            runs.into_iter()
-                .map(|run| run.join().expect("an error, neither a leak nor a crash"))
-                .collect()
-        });
-        errors += outcomes.iter().filter(|(_, is_error)| *is_error).count();
-        if outcomes.iter().any(|(was_reached, _)| !was_reached) {
-            assert!(first > 20 && errors > 10, "{errors} of {first}");
-            return;
+    for refused in [1, 2] {
+        let mut errors = 0;
+        for first in (1..).step_by(AT_ONCE) {
+            let outcomes: Vec<_> = thread::scope(|scope| {
+                let runs: Vec<_> = (first..first + AT_ONCE)
+                    .map(|nth| scope.spawn(move || run(nth, refused)))
+                    .collect();
+                runs.into_iter()
+                    .map(|run| run.join().expect("an error, neither a leak nor a crash"))
+                    .collect()
+            });
+            errors += outcomes.iter().filter(|(_, is_error)| *is_error).count();
+            if outcomes.iter().any(|(was_reached, _)| !was_reached) {
+                assert!(first > 20 && errors > 10, "{errors} of {first}");
+                break;
+            }
         }
     }
 }

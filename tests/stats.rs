@@ -71,7 +71,7 @@ fn a_connection_counts_messages_payload_and_frames_to_the_byte_however_they_are_
                     sender.send_binary(&long).unwrap();
                     sender.try_send(&long).unwrap();
                     for prepared in [&long[..3], &long] {
-                        let prepared = PreparedMessage::new(Message::Binary(prepared));
+                        let prepared = PreparedMessage::new(Message::Binary(prepared)).unwrap();
                         sender.send_prepared(&prepared).unwrap();
                     }
                     sender.ping(b"ping").unwrap();

@@ -159,7 +159,8 @@ pub unsafe extern "C" fn wstrand_group_count(group: *const wstrand_group) -> usi
     })
 }
 
-/// Tells how many messages members have missed under WSTRAND_OVERFLOW_DROP, each counted for each of them.
+/// Tells how many messages members have missed under WSTRAND_OVERFLOW_DROP, also for want of memory, each counted for
+/// each of them.
 ///
 /// Threads: any.
 ///

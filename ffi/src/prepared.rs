@@ -36,7 +36,8 @@ pub struct wstrand_prepared {
 /// @param size In bytes.
 /// @param prepared Where it goes, which the caller frees; NULL on failure.
 /// @param error Where the reason of a failure goes; NULL on success. May be NULL.
-/// @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT if the kind is neither, text is not UTF-8, or for NULL.
+/// @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT if the kind is neither, text is not UTF-8, or for NULL;
+/// WSTRAND_OUT_OF_MEMORY.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn wstrand_prepared_new(
@@ -175,7 +176,7 @@ unsafe fn made(
     size: usize,
     prepared: *mut *mut wstrand_prepared,
     error: *mut *mut wstrand_error,
-    prepare: impl FnOnce(Message<'_>) -> PreparedMessage,
+    prepare: impl FnOnce(Message<'_>) -> wstrand::Result<PreparedMessage>,
 ) -> c_int {
     let body = || {
         // SAFETY: NULL or writable, by the header's contract.
@@ -183,7 +184,7 @@ unsafe fn made(
         out.set(ptr::null_mut());
         // SAFETY: NULL or `size` bytes, by the header's contract.
         let message = unsafe { arguments::message(kind, data, size) }?;
-        let message = prepare(message);
+        let message = prepare(message)?;
         out.set(Box::into_raw(Box::new(wstrand_prepared { message })));
         Ok(())
     };

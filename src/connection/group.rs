@@ -15,7 +15,10 @@ use std::{
 
 use crate::{
     Message, PreparedMessage, Sender,
-    connection::{prepared::Framing, shared::Shared},
+    connection::{
+        prepared::{Frames, Framing, Prepared},
+        shared::Shared,
+    },
     net::socket::Wait,
     protocol::{CloseFrame, close::code},
     sync::{Mutex, MutexGuard, spawn},
@@ -208,29 +211,32 @@ impl Group {
     /// written or queued.
     ///
     /// Never blocks on a member: see [`Group`]. Inside a callback, the connection whose callback it is gathers the
-    /// message as [`Sender::send_text`] says. What must not be compressed goes by [`Self::send_prepared`].
+    /// message as [`Sender::send_text`] says. A member for which there is no memory is treated as one that does not keep
+    /// up. What must not be compressed goes by [`Self::send_prepared`].
     pub fn send<'a>(&self, message: impl Into<Message<'a>>) -> usize {
-        self.send_prepared(&PreparedMessage::new(message))
+        let frames = Frames::default();
+        self.send_to_all_but(None, Prepared::new(message.into(), &frames))
     }
 
     /// Sends a message to all members but one, which need not be a member. As [`Self::send`].
     pub fn send_except<'a>(&self, except: &Sender, message: impl Into<Message<'a>>) -> usize {
-        self.send_prepared_except(except, &PreparedMessage::new(message))
+        let frames = Frames::default();
+        self.send_to_all_but(Some(except), Prepared::new(message.into(), &frames))
     }
 
     /// Sends a message that the program has prepared: for several groups, or
     /// [to go uncompressed](PreparedMessage::uncompressed). As [`Self::send`].
     pub fn send_prepared(&self, message: &PreparedMessage) -> usize {
-        self.send_to_all_but(None, message)
+        self.send_to_all_but(None, message.prepared())
     }
 
     /// Sends a prepared message to all members but one, which need not be a member. As [`Self::send`].
     pub fn send_prepared_except(&self, except: &Sender, message: &PreparedMessage) -> usize {
-        self.send_to_all_but(Some(except), message)
+        self.send_to_all_but(Some(except), message.prepared())
     }
 
-    fn send_to_all_but(&self, except: Option<&Sender>, message: &PreparedMessage) -> usize {
-        let len = message.as_message().as_bytes().len();
+    fn send_to_all_but(&self, except: Option<&Sender>, message: Prepared<'_>) -> usize {
+        let len = message.len();
         let except = except.map(|sender| key(sender.shared()));
         let mut list = self.members.lock();
         if list.unwritten_bytes.saturating_add(len) > list.most_unwritten {

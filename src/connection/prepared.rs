@@ -11,7 +11,7 @@ use crate::{
         outbox::{Outgoing, Patience, encode_error},
         shared::Shared,
     },
-    protocol::{Encoder, Role, deflate::Compression},
+    protocol::{Encoder, Role, deflate::Compression, encoder::EncodeError},
 };
 
 /// A message to send to many connections: framed once, and compressed once for all those that compress
@@ -29,12 +29,13 @@ use crate::{
 /// ```
 /// use wstrand::{Message, PreparedMessage, Sender};
 ///
-/// fn tell_all(senders: &[Sender], news: &str) {
-///     let news = PreparedMessage::new(Message::Text(news));
+/// fn tell_all(senders: &[Sender], news: &str) -> wstrand::Result<()> {
+///     let news = PreparedMessage::new(Message::Text(news))?;
 ///     for sender in senders {
 ///         // Whoever does not keep up misses it.
 ///         let _ = sender.try_send_prepared(&news);
 ///     }
+///     Ok(())
 /// }
 /// ```
 #[derive(Clone)]
@@ -44,9 +45,21 @@ pub struct PreparedMessage {
 
 struct Inner {
     message: OwnedMessage,
+    frames: Frames,
+}
+
+/// The frames of a message, each made when it is first asked for.
+pub(super) struct Frames {
     may_compress: bool,
-    /// The frame for each way of compressing that was asked for.
-    frames: Mutex<Vec<Prepared>>,
+    /// One for each way of compressing.
+    made: Mutex<Vec<Frame>>,
+}
+
+/// A message with its frames: what a group sends need not be copied for them.
+#[derive(Clone, Copy)]
+pub(super) struct Prepared<'a> {
+    message: Message<'a>,
+    frames: &'a Frames,
 }
 
 /// How a connection frames its messages: it does not change.
@@ -58,9 +71,9 @@ pub(super) enum Framing {
     Shared(Option<Compression>),
 }
 
-struct Prepared {
+struct Frame {
     compression: Option<Compression>,
-    frame: Arc<Vec<u8>>,
+    bytes: Arc<Vec<u8>>,
 }
 
 impl Framing {
@@ -74,8 +87,12 @@ impl Framing {
 
 impl PreparedMessage {
     /// Copies the message. It is framed, and compressed, as it is first sent.
-    pub fn new<'a>(message: impl Into<Message<'a>>) -> Self {
-        Self::copy(message.into(), true)
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`](crate::Error::Io) if there is no memory for the copy.
+    pub fn new<'a>(message: impl Into<Message<'a>>) -> Result<Self> {
+        Self::copy(message.into(), Frames::default())
     }
 
     /// Copies a message that goes as it is, even where messages are compressed, by whatever call it is sent.
@@ -87,23 +104,28 @@ impl PreparedMessage {
     /// use wstrand::{Group, PreparedMessage, Sender};
     ///
     /// fn tell_the_token(sender: &Sender, others: &Group, token: &str) -> wstrand::Result<()> {
-    ///     let token = PreparedMessage::uncompressed(token);
+    ///     let token = PreparedMessage::uncompressed(token)?;
     ///     others.send_prepared(&token);
     ///     sender.try_send_prepared(&token)
     /// }
     /// ```
-    pub fn uncompressed<'a>(message: impl Into<Message<'a>>) -> Self {
-        Self::copy(message.into(), false)
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::new`].
+    pub fn uncompressed<'a>(message: impl Into<Message<'a>>) -> Result<Self> {
+        let frames = Frames {
+            may_compress: false,
+            ..Frames::default()
+        };
+        Self::copy(message.into(), frames)
     }
 
-    fn copy(message: Message<'_>, may_compress: bool) -> Self {
-        Self {
-            inner: Arc::new(Inner {
-                message: message.into_owned(),
-                may_compress,
-                frames: Mutex::default(),
-            }),
-        }
+    fn copy(message: Message<'_>, frames: Frames) -> Result<Self> {
+        let message = message.try_into_owned();
+        let message = message.ok_or_else(|| encode_error(EncodeError::OutOfMemory))?;
+        let inner = Arc::new(Inner { message, frames });
+        Ok(Self { inner })
     }
 
     /// The message.
@@ -111,29 +133,52 @@ impl PreparedMessage {
         self.inner.message.as_message()
     }
 
+    pub(super) fn prepared(&self) -> Prepared<'_> {
+        Prepared::new(self.as_message(), &self.inner.frames)
+    }
+
     pub(super) fn send(&self, shared: &Shared, patience: Patience) -> Result<()> {
-        self.framed(Framing::of(shared), |outgoing| {
+        self.prepared().framed(Framing::of(shared), |outgoing| {
             shared.send(outgoing, patience)
         })
     }
+}
+
+impl Default for Frames {
+    fn default() -> Self {
+        Self {
+            may_compress: true,
+            made: Mutex::default(),
+        }
+    }
+}
+
+impl<'a> Prepared<'a> {
+    /// `frames` are this message's, made or not.
+    pub(super) fn new(message: Message<'a>, frames: &'a Frames) -> Self {
+        Self { message, frames }
+    }
+
+    pub(super) fn len(self) -> usize {
+        self.message.as_bytes().len()
+    }
 
     /// Puts it into the outbox of a connection that frames like that: see [`Shared::enqueue`].
-    pub(super) fn enqueue(&self, shared: &Shared, framing: Framing) -> Result<bool> {
+    pub(super) fn enqueue(self, shared: &Shared, framing: Framing) -> Result<bool> {
         self.framed(framing, |outgoing| shared.enqueue(outgoing))
     }
 
     fn framed<T>(
-        &self,
+        self,
         framing: Framing,
         send: impl FnOnce(Outgoing<'_>) -> Result<T>,
     ) -> Result<T> {
-        let message = self.as_message();
-        let payload = message.as_bytes();
-        let may_compress = self.inner.may_compress;
+        let payload = self.message.as_bytes();
+        let may_compress = self.frames.may_compress;
         let compression = match framing {
             Framing::Apart => {
                 return send(Outgoing::Message {
-                    opcode: message.kind().opcode(),
+                    opcode: self.message.kind().opcode(),
                     payload,
                     may_compress,
                 });
@@ -153,34 +198,29 @@ impl PreparedMessage {
         })
     }
 
-    fn frame(&self, compression: Option<Compression>) -> Result<Arc<Vec<u8>>> {
+    fn frame(self, compression: Option<Compression>) -> Result<Arc<Vec<u8>>> {
         // Whoever comes second waits here instead of compressing it again.
-        let mut frames = self
-            .inner
-            .frames
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let found = frames.iter().find(|made| made.compression == compression);
-        if let Some(made) = found {
-            return Ok(made.frame.clone());
+        let made = self.frames.made.lock();
+        let mut made = made.unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = made.iter().find(|it| it.compression == compression) {
+            return Ok(found.bytes.clone());
         }
-        let message = self.as_message();
-        let mut frame = Vec::new();
+        let mut bytes = Vec::new();
         Encoder::new(Role::Server, compression)
             .data_frame(
-                message.kind().opcode(),
+                self.message.kind().opcode(),
                 true,
-                message.as_bytes(),
+                self.message.as_bytes(),
                 true,
-                &mut frame,
+                &mut bytes,
             )
             .map_err(encode_error)?;
-        let frame = Arc::new(frame);
-        frames.push(Prepared {
+        let bytes = Arc::new(bytes);
+        made.push(Frame {
             compression,
-            frame: frame.clone(),
+            bytes: bytes.clone(),
         });
-        Ok(frame)
+        Ok(bytes)
     }
 }
 

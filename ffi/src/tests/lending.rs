@@ -6,6 +6,7 @@ use std::{
     ptr::{null, null_mut},
 };
 
+use super::shortage::refuse;
 use crate::{options::*, prepared::*, receive::*, status::*};
 
 #[test]
@@ -25,6 +26,23 @@ fn a_message_is_read_to_its_end_and_may_be_freed_once_it_is_prepared() {
             // SAFETY: made above.
             unsafe { wstrand_prepared_free(prepared) };
         }
+    }
+}
+
+#[test]
+fn where_there_is_no_memory_to_prepare_a_message_nothing_is_made() {
+    const SIZE: usize = 123_457;
+    let data = vec![b'a'; SIZE + 1];
+    let _refusing = refuse(SIZE);
+    for prepare in [wstrand_prepared_new, wstrand_prepared_new_uncompressed] {
+        let mut prepared = std::ptr::dangling_mut();
+        // SAFETY: as many bytes as are told, and pointers to this frame.
+        let code = unsafe {
+            let pointer = data.as_ptr().cast();
+            prepare(WSTRAND_TEXT, pointer, SIZE, &raw mut prepared, null_mut())
+        };
+        assert_eq!(code, WSTRAND_OUT_OF_MEMORY);
+        assert!(prepared.is_null());
     }
 }
 
