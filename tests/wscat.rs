@@ -208,6 +208,29 @@ mod in_pipes {
         let wanted = "wscat: opening handshake: the server answered 200 OK: refuse||";
         assert_eq!(refused.stderr, [wanted]);
     }
+
+    #[test]
+    fn nothing_of_a_peer_steers_a_terminal_that_shows_only_standard_error() {
+        let server = serve(
+            |server| {
+                server.on_request(|request: &Request| match request.path() {
+                    "/closes" => Answer::Default,
+                    _ => Response::text("\x1b[2Jgone\x07").into(),
+                });
+            },
+            |ws| ws.close(4000, "\x1b]0;title\x07").expect("the first time"),
+        );
+        let refused = run(&[&server.url()], b"");
+        assert_code(&refused, 2);
+        let wanted = r"wscat: opening handshake: the server answered 200 OK: \u{1b}[2Jgone\u{7}";
+        assert_eq!(refused.stderr, [wanted]);
+        for (option, start) in [("-k", "wscat:"), ("-kv", "*")] {
+            let closed = run(&[option, &format!("{}closes", server.url())], b"");
+            assert_code(&closed, 4);
+            let wanted = format!(r"{start} closed with code 4000: \u{{1b}}]0;title\u{{7}}");
+            assert_eq!(closed.stderr.last(), Some(&wanted));
+        }
+    }
 }
 
 mod exit_codes {

@@ -33,6 +33,8 @@ pub(crate) struct Output {
     is_terminal: bool,
     is_server: bool,
     paint: Paint,
+    /// Of notes, which go to standard error where nobody is prompted.
+    note_paint: Paint,
     progress: Option<bool>,
     sink: Mutex<Sink>,
     pings: Mutex<HashMap<Vec<u8>, Instant>>,
@@ -62,6 +64,10 @@ impl Output {
             is_terminal,
             is_server: matches!(arguments.end, End::Server { .. }),
             paint: Paint::new(is_terminal),
+            note_paint: Paint::new(match is_prompt {
+                true => is_terminal,
+                false => io::stderr().is_terminal(),
+            }),
             progress: arguments.progress,
             sink: Mutex::new(Sink {
                 held: None,
@@ -81,7 +87,7 @@ impl Output {
         match self.is_prompt {
             true => self.note(&line),
             // Standard output is for what comes.
-            false => eprintln!("{line}"),
+            false => tell(&line),
         }
     }
 
@@ -167,10 +173,10 @@ impl Output {
         if self.is_json {
             return self.event(None, json!({ "event": "error", "error": text }));
         }
-        let text = self.visible(text);
+        let text = visible(text);
         match self.is_prompt {
             true => self.line(&self.paint.red(&format!("! {text}"))),
-            false => eprintln!("wscat: {text}"),
+            false => tell(&format!("wscat: {text}")),
         }
     }
 
@@ -179,10 +185,10 @@ impl Output {
         if self.is_json || !self.has_notes {
             return;
         }
-        let line = self.paint.grey(&format!("* {}", self.visible(text)));
+        let line = self.note_paint.grey(&format!("* {}", visible(text)));
         match self.is_prompt {
             true => self.line(&line),
-            false => eprintln!("{line}"),
+            false => tell(&line),
         }
     }
 
@@ -211,11 +217,7 @@ impl Output {
             };
         }
         let shown = cut(text, SHOWN_TEXT);
-        let mut line = format!(
-            "{} {}",
-            self.paint.green(&self.arrow(id)),
-            self.visible(shown)
-        );
+        let mut line = format!("{} {}", self.paint.green(&self.arrow(id)), visible(shown));
         if shown.len() < text.len() {
             let more = format!("\n  … and {} bytes more", text.len() - shown.len());
             line += &self.paint.grey(&more);
@@ -327,23 +329,29 @@ impl Output {
         // The session may be over.
         let _ = self.happenings.send(Happening::OutputLost(why));
     }
+}
 
-    /// A peer's text must not move the cursor, or worse, by the terminal's control sequences.
-    fn visible<'a>(&self, text: &'a str) -> Cow<'a, str> {
-        if !self.is_terminal || !text.contains(char::is_control) {
-            return text.into();
-        }
-        let mut visible = String::with_capacity(text.len());
-        for c in text.chars() {
-            match c {
-                '\n' => visible += "\n  ",
-                '\t' => visible.push(c),
-                c if c.is_control() => visible.extend(c.escape_default()),
-                c => visible.push(c),
-            }
-        }
-        visible.into()
+/// A peer's text must not move the cursor, or worse, by the terminal's control sequences. Only what is received is passed on as
+/// it is, and only where standard output is no terminal.
+fn visible(text: &str) -> Cow<'_, str> {
+    if !text.contains(char::is_control) {
+        return text.into();
     }
+    let mut visible = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\n' => visible += "\n  ",
+            '\t' => visible.push(c),
+            c if c.is_control() => visible.extend(c.escape_default()),
+            c => visible.push(c),
+        }
+    }
+    visible.into()
+}
+
+/// Says a line on standard error. Whoever reads that may be gone, and there is no other place to say so.
+pub(crate) fn tell(line: &str) {
+    let _ = progress::above(|| writeln!(io::stderr(), "{line}"));
 }
 
 /// What an error says, with what the server answered if it refused.

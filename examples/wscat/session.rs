@@ -26,7 +26,7 @@ use crate::{
     Outcome,
     arguments::{Arguments, End, Input, Wait},
     input::{self, Fault},
-    output::{Output, explain},
+    output::{Output, explain, tell},
     peers::Peers,
     prompt::{Prompt, Screen},
 };
@@ -63,7 +63,7 @@ pub(crate) fn run(arguments: Arguments) -> Outcome {
     match Session::new(arguments) {
         Ok((session, happened, prompt)) => session.run(&happened, prompt),
         Err(why) => {
-            eprintln!("wscat: {why}");
+            tell(&format!("wscat: {why}"));
             Outcome::Local
         }
     }
@@ -217,7 +217,7 @@ impl Session {
                     Some(Outcome::Local)
                 }
                 Ok(Happening::OutputLost(why)) => {
-                    eprintln!("wscat: {why}");
+                    tell(&format!("wscat: {why}"));
                     Some(Outcome::Local)
                 }
                 Ok(Happening::Counted | Happening::Interrupted) => None,
