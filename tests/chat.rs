@@ -10,10 +10,12 @@ mod c_library;
 #[path = "common/scratch.rs"]
 mod scratch;
 
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -225,6 +227,87 @@ fn a_session_that_comes_to_another_server_says_nothing_twice_and_gets_what_it_mi
     }
 }
 
+#[test]
+fn a_redis_that_does_not_answer_is_waited_for_once_and_not_by_each_member() {
+    const MEMBERS: usize = 50;
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let url = format!("redis://{}/", silent.local_addr().expect("it is bound"));
+    let connected = Arc::new(AtomicUsize::new(0));
+    let connecting = connected.clone();
+    // It keeps what comes, and ends with the test.
+    thread::spawn(move || {
+        let mut kept = Vec::new();
+        for stream in silent.incoming() {
+            kept.push(stream);
+            connecting.fetch_add(1, Ordering::SeqCst);
+        }
+    });
+    let server = ChatServer::start(&["--redis", &url]);
+    let mut members: Vec<_> = (0..MEMBERS).map(|_| Member::connect(&server.url)).collect();
+    for (number, member) in members.iter_mut().enumerate() {
+        member.tell(&join("lobby", &format!("member {number}"), SESSION, 0));
+    }
+    for member in &mut members {
+        assert_eq!(member.hear()["type"], "later");
+    }
+    let connected = connected.load(Ordering::SeqCst);
+    assert!(connected < MEMBERS, "{connected} connections to Redis");
+    drop(members);
+    server.stop();
+}
+
+#[test]
+fn what_was_said_while_redis_was_not_heard_is_told_though_it_cannot_be_read_at_once() {
+    let redis = Redis::start(free_port());
+    let server = redis.server("a");
+    let mut ada = Member::connect(&server.url);
+    ada.enter(&join("lobby", "Ada", SESSION, 0));
+    let first = ada.ask(&say(1, "one"))["seq"].as_u64().expect("a number");
+
+    // The server's subscription is cut, and what follows cannot be read.
+    let url = format!("redis://127.0.0.1:{}/", redis.port);
+    let mut admin = redis::Client::open(url)
+        .and_then(|client| client.get_connection())
+        .expect("it listens");
+    const LOG: &str = "chat:{lobby}:log";
+    redis::pipe()
+        .atomic()
+        .set(LOG, "no list")
+        .cmd("CLIENT")
+        .arg(&["KILL", "TYPE", "pubsub"])
+        .exec(&mut admin)
+        .expect("it obeys");
+    while ada.hear()["connected"] != false {}
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let errors = redis::cmd("INFO").arg("errorstats").query(&mut admin);
+        let errors: String = errors.expect("it tells");
+        if errors.contains("errorstat_WRONGTYPE") {
+            break;
+        }
+        assert!(Instant::now() < deadline, "the log is not read: {errors}");
+        thread::park_timeout(Duration::from_millis(5));
+    }
+
+    // The third message is there, and the second, which came before it, is not kept any more.
+    let third =
+        json!({"type": "message", "seq": first + 2, "at": 0, "name": "Bob", "text": "three"});
+    redis::pipe()
+        .atomic()
+        .del(LOG)
+        .rpush(LOG, third.to_string())
+        .exec(&mut admin)
+        .expect("it obeys");
+    assert_eq!(ada.hear_next(), json!({"type": "missed"}));
+    assert_eq!(ada.hear_next(), third);
+    assert_eq!(
+        ada.hear_next(),
+        json!({"type": "status", "connected": true})
+    );
+    drop(ada);
+    server.stop();
+}
+
 /// A member that speaks for itself.
 struct Member {
     ws: wstrand::WebSocket,
@@ -269,6 +352,16 @@ impl Member {
     /// Waits until this is said, which says that this member's server has heard of it.
     fn hear_text(&mut self, text: &str) {
         while self.hear()["text"] != text {}
+    }
+
+    /// What comes next, but for who is here, which comes when it comes.
+    fn hear_next(&mut self) -> Value {
+        loop {
+            let heard = self.hear();
+            if heard["type"] != "here" {
+                return heard;
+            }
+        }
     }
 
     fn hear(&mut self) -> Value {
@@ -367,7 +460,7 @@ fn haproxy(a: &str, b: &str) -> (Process, String) {
     let deadline = Instant::now() + PATIENCE;
     while TcpStream::connect(("127.0.0.1", port)).is_err() {
         assert!(Instant::now() < deadline, "HAProxy does not listen");
-        std::thread::park_timeout(Duration::from_millis(5)); // it says nothing when it listens
+        thread::park_timeout(Duration::from_millis(5)); // it says nothing when it listens
     }
     (process, format!("http://127.0.0.1:{port}/"))
 }

@@ -30,6 +30,7 @@ using nlohmann::json;
 namespace {
 
 constexpr std::uint16_t elsewhere = 4001; // the same session has come back by another connection
+constexpr const char *missed = "* some older messages are gone";
 constexpr std::chrono::milliseconds shortest_pause = 250ms;
 constexpr std::chrono::milliseconds longest_pause = 10s;
 
@@ -144,12 +145,16 @@ private:
         const std::string type = said.at("type");
         if (type == "welcome") {
             std::cout << "* in " << room_ << " on " << shown(said.at("server")) << std::endl;
+            if (said.at("missed"))
+                std::cout << missed << std::endl;
             for (const json &message : said.at("history"))
                 print(message);
             joined_ = ws.share();
             say();
         } else if (type == "message") {
             print(said);
+        } else if (type == "missed") {
+            std::cout << missed << std::endl;
         } else if (type == "here") {
             std::cout << "* " << said.at("count") << " here:";
             const char *separator = " ";

@@ -119,6 +119,9 @@ impl Chat {
                             "welcome" => {
                                 joined = true;
                                 println!("* in {} on {}", self.room, shown(&said["server"]));
+                                if said["missed"] == true {
+                                    println!("{MISSED}");
+                                }
                                 for message in said["history"].as_array().into_iter().flatten() {
                                     self.print(message);
                                 }
@@ -127,6 +130,7 @@ impl Chat {
                                 }
                             }
                             "message" => self.print(&said),
+                            "missed" => println!("{MISSED}"),
                             "here" => {
                                 let names: Vec<String> =
                                     said["names"].as_array().into_iter().flatten().map(shown).collect();
@@ -209,6 +213,7 @@ fn lines_of_stdin() -> Receiver<String> {
     lines
 }
 
+const MISSED: &str = "* some older messages are gone";
 const SHORTEST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 

@@ -151,6 +151,9 @@ function hear(said) {
     case 'status':
       showConnected(said.connected);
       break;
+    case 'missed':
+      showMissed();
+      break;
     case 'pong':
       measured(said.id);
       break;
@@ -167,7 +170,7 @@ function welcome(said) {
     $('text').focus();
   }
   if (!since) $('log').replaceChildren();
-  if (said.missed) add($('log'), 'li', 'note', 'Some older messages are gone.');
+  if (said.missed) showMissed();
   said.history.forEach(show);
   $('you').textContent = name;
   $('server').textContent = said.server;
@@ -176,6 +179,10 @@ function welcome(said) {
   showRooms();
   ping();
   say();
+}
+
+function showMissed() {
+  add($('log'), 'li', 'note', 'Some older messages are gone.');
 }
 
 function showConnected(connected) {

@@ -68,6 +68,8 @@ pub(crate) enum Reply<'a> {
     Status {
         connected: bool,
     },
+    /// There was more in the room than was kept while Redis was away.
+    Missed,
     Pong {
         id: u64,
     },

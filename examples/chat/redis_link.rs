@@ -5,31 +5,36 @@
 //! order. A room's keys begin with `chat:{ROOM}:`, the braces keep them on one node of a cluster.
 
 use std::{
+    convert::Infallible,
     sync::{Mutex, PoisonError},
-    thread,
     time::{Duration, Instant},
 };
 
-use redis::{Client, Connection, RedisError, RedisResult, Script, pipe};
+use redis::{Client, Connection, ErrorKind, RedisResult, Script, pipe};
 
 use crate::{protocol::Entry, rooms::HERE_NAMES};
 
-/// The commands to Redis. Any thread may call them; each takes a round trip.
+/// The commands to Redis. Any thread may call them; each takes a round trip, or fails after a second or two.
 pub(crate) struct RedisLink {
     client: Client,
-    /// One for all, made anew where it has failed.
-    commands: Mutex<Option<Connection>>,
+    commands: Mutex<Commands>,
     join: Script,
     leave: Script,
     refresh: Script,
     say: Script,
 }
 
+/// One connection for all commands, made anew where it has failed.
+#[derive(Default)]
+struct Commands {
+    connection: Option<Connection>,
+    failed_at: Option<Instant>,
+}
+
 /// What the other processes are up to, or we ourselves: it comes the same way.
 pub(crate) enum Event {
     /// Redis is there, and everything from now on will be told.
     Up,
-    Down(RedisError),
     Said(String, Entry),
     /// Somebody came or went.
     HereChanged(String),
@@ -169,23 +174,16 @@ impl RedisLink {
         self.command(|redis| redis::cmd("PUBLISH").arg(channel("")).arg("").query(redis))
     }
 
-    /// Tells of everything that happens in all rooms, for ever, on this thread.
-    pub(crate) fn follow(&self, mut tell: impl FnMut(Event)) {
-        loop {
-            let began = Instant::now();
-            let Err(error) = self.follow_once(&mut tell);
-            tell(Event::Down(error));
-            let pause = RETRY.saturating_sub(began.elapsed());
-            thread::sleep(pause);
-        }
-    }
-
-    fn follow_once(&self, tell: &mut impl FnMut(Event)) -> RedisResult<std::convert::Infallible> {
+    /// Tells of everything that happens in all rooms, on this thread, until Redis is gone or `tell` fails.
+    pub(crate) fn follow(
+        &self,
+        mut tell: impl FnMut(Event) -> RedisResult<()>,
+    ) -> RedisResult<Infallible> {
         let mut connection = self.client.get_connection_with_timeout(CONNECT)?;
         connection.set_read_timeout(Some(SILENCE))?;
         let mut subscribed = connection.as_pubsub();
         subscribed.psubscribe(channel("*"))?;
-        tell(Event::Up);
+        tell(Event::Up)?;
         loop {
             let message = subscribed.get_message()?;
             let room = message.get_channel_name()[CHANNEL.len()..].to_owned();
@@ -194,30 +192,43 @@ impl RedisLink {
                 continue;
             }
             if payload.is_empty() {
-                tell(Event::HereChanged(room));
+                tell(Event::HereChanged(room))?;
             } else if let Some(entry) = Entry::parse(payload) {
-                tell(Event::Said(room, entry));
+                tell(Event::Said(room, entry))?;
             }
         }
     }
 
     fn command<T>(&self, ask: impl FnOnce(&mut Connection) -> RedisResult<T>) -> RedisResult<T> {
         let mut commands = self.commands.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut connection = match commands.take() {
-            Some(connection) => connection,
-            None => {
-                let connection = self.client.get_connection_with_timeout(CONNECT)?;
-                connection.set_read_timeout(Some(ANSWER))?;
-                connection.set_write_timeout(Some(ANSWER))?;
-                connection
-            }
-        };
-        let result = ask(&mut connection);
-        // After any failure, an answer might still be on its way that the next caller would take for its own.
-        if result.is_ok() {
-            *commands = Some(connection);
+        // Whoever has waited for the lock while Redis did not answer is not to wait as long once more.
+        if commands.failed_at.is_some_and(|at| at.elapsed() < RETRY) {
+            return Err((ErrorKind::Client, "Redis has failed a moment ago").into());
         }
-        result
+        // After any failure, an answer might still be on its way that the next caller would take for its own.
+        let result = match commands.connection.take() {
+            Some(connection) => Ok(connection),
+            None => self.connect(),
+        }
+        .and_then(|mut connection| Ok((ask(&mut connection)?, connection)));
+        match result {
+            Ok((answer, connection)) => {
+                commands.connection = Some(connection);
+                Ok(answer)
+            }
+            Err(error) => {
+                commands.failed_at = Some(Instant::now());
+                eprintln!("chat_server: Redis: {error}");
+                Err(error)
+            }
+        }
+    }
+
+    fn connect(&self) -> RedisResult<Connection> {
+        let connection = self.client.get_connection_with_timeout(CONNECT)?;
+        connection.set_read_timeout(Some(ANSWER))?;
+        connection.set_write_timeout(Some(ANSWER))?;
+        Ok(connection)
     }
 }
 
@@ -243,7 +254,9 @@ pub(crate) const REFRESH_INTERVAL: Duration = Duration::from_secs(2);
 
 const CONNECT: Duration = Duration::from_secs(1);
 const ANSWER: Duration = Duration::from_secs(1);
-const RETRY: Duration = Duration::from_millis(250);
+
+/// How long Redis is left alone after a failure.
+pub(crate) const RETRY: Duration = Duration::from_millis(250);
 
 /// Longer than two beats.
 const SILENCE: Duration = Duration::from_secs(5);

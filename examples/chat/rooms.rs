@@ -13,13 +13,13 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use redis::RedisError;
+use redis::{RedisError, RedisResult};
 use serde_json::value::RawValue;
 use wstrand::{Group, Sender};
 
 use crate::{
     protocol::{Entry, Join, Reply},
-    redis_link::{Event, Joined, REFRESH_INTERVAL, RedisLink},
+    redis_link::{Event, Joined, REFRESH_INTERVAL, RETRY, RedisLink},
 };
 
 /// All rooms that this process has members in, or had a while ago.
@@ -125,7 +125,10 @@ impl Rooms {
             history: &history,
         };
         // Under the room's lock: what is told next follows the history without a gap.
-        let _ = sender.try_send(welcome.to_json().as_str());
+        if sender.try_send(welcome.to_json().as_str()).is_err() {
+            // As the group does with who does not keep up.
+            let _ = sender.close(1013, "too slow");
+        }
         state.group.join(sender);
         let member = Member {
             session: join.session.clone(),
@@ -233,7 +236,8 @@ impl Rooms {
             }
             if refreshed.elapsed() >= REFRESH_INTERVAL {
                 refreshed = Instant::now();
-                self.refresh();
+                // If it goes on failing, no beat comes, and `follow` tells everybody.
+                let _ = self.refresh();
                 // A place holds its room, so a count of one says that nobody has one.
                 self.rooms().retain(|_, room| {
                     let mut state = lock(room);
@@ -282,9 +286,9 @@ impl Rooms {
     }
 
     /// Says to Redis that our members are still here.
-    fn refresh(&self) {
+    fn refresh(&self) -> RedisResult<()> {
         let Some(redis) = self.redis.as_ref().filter(|_| self.is_connected()) else {
-            return;
+            return Ok(());
         };
         for (name, room) in self.all() {
             let members: Vec<_> = lock(&room)
@@ -292,7 +296,7 @@ impl Rooms {
                 .iter()
                 .map(|(name, member)| (name.clone(), member.holder()))
                 .collect();
-            let lost = redis.refresh(&name, &members).unwrap_or_default();
+            let lost = redis.refresh(&name, &members)?;
             for (name, holder) in members.iter().filter(|(name, _)| lost.contains(name)) {
                 let state = lock(&room);
                 // It may have come back to this very process meanwhile.
@@ -302,48 +306,75 @@ impl Rooms {
                 }
             }
         }
-        let _ = redis.beat();
+        redis.beat()
     }
 
+    /// Passes on what Redis publishes, for ever.
     fn follow(&self) {
         let Some(redis) = &self.redis else { return };
-        redis.follow(|event| match event {
-            Event::Said(name, entry) => {
-                let room = self.rooms().get(&name).cloned();
-                if let Some(room) = room {
-                    lock(&room).tell(entry);
-                }
-            }
-            Event::HereChanged(name) => {
-                let room = self.rooms().get(&name).cloned();
-                if let Some(room) = room {
-                    lock(&room).here_changed = true;
-                }
-            }
-            Event::Up => {
-                eprintln!("chat_server: Redis is there");
-                self.is_connected.store(true, Ordering::Relaxed);
-                self.refresh();
-                for (name, room) in self.all() {
-                    // What was said while we did not hear it.
-                    let log = redis.log(&name).unwrap_or_default();
-                    let mut state = lock(&room);
-                    state.here_changed = true;
-                    for entry in log {
-                        state.tell(entry);
+        let mut is_gone = false;
+        loop {
+            let began = Instant::now();
+            let Err(error) = redis.follow(|event| {
+                match event {
+                    Event::Up => {
+                        self.catch_up(redis)?;
+                        is_gone = false;
                     }
-                    state.send_to_all(&Reply::Status { connected: true }.to_json());
-                }
-            }
-            Event::Down(error) => {
-                if self.is_connected.swap(false, Ordering::Relaxed) {
-                    eprintln!("chat_server: Redis is gone: {error}");
-                    for (_, room) in self.all() {
-                        lock(&room).send_to_all(&Reply::Status { connected: false }.to_json());
+                    Event::Said(name, entry) => {
+                        if let Some(room) = self.known(&name) {
+                            lock(&room).tell(entry);
+                        }
+                    }
+                    Event::HereChanged(name) => {
+                        if let Some(room) = self.known(&name) {
+                            lock(&room).here_changed = true;
+                        }
                     }
                 }
+                Ok(())
+            });
+            if self.is_connected.swap(false, Ordering::Relaxed) {
+                self.send_to_all(&Reply::Status { connected: false });
             }
-        });
+            if !is_gone {
+                is_gone = true;
+                eprintln!("chat_server: Redis is gone: {error}");
+            }
+            thread::sleep(RETRY.saturating_sub(began.elapsed()));
+        }
+    }
+
+    /// Tells what was said while we did not hear it. Fails rather than leave some of it out: then all is tried again.
+    fn catch_up(&self, redis: &RedisLink) -> RedisResult<()> {
+        for (name, room) in self.all() {
+            let log = redis.log(&name)?;
+            let mut state = lock(&room);
+            state.here_changed = true;
+            let is_next = |first: &Entry| first.seq <= state.last + 1;
+            if state.last != 0 && !log.first().is_none_or(is_next) {
+                state.send_to_all(&Reply::Missed.to_json());
+            }
+            for entry in log {
+                state.tell(entry);
+            }
+        }
+        eprintln!("chat_server: Redis is there");
+        self.is_connected.store(true, Ordering::Relaxed);
+        self.refresh()?;
+        self.send_to_all(&Reply::Status { connected: true });
+        Ok(())
+    }
+
+    fn known(&self, name: &str) -> Option<Arc<Mutex<Room>>> {
+        self.rooms().get(name).cloned()
+    }
+
+    fn send_to_all(&self, reply: &Reply<'_>) {
+        let json = reply.to_json();
+        for (_, room) in self.all() {
+            lock(&room).send_to_all(&json);
+        }
     }
 }
 
