@@ -404,24 +404,34 @@ mod for_those_who_come_from {
             })
             .expect("a thread");
         let url = format!("ws://{}/", address(&server));
-        let mut client =
-            Process::start(ready(&example("libwebsockets_client.c")).args([&url, "1"]));
-        for _ in 0..2 {
-            client.line("established");
-            client.line("received 4 bytes: tick");
-        }
-        server.stop(PATIENCE);
-        client.line("connection attempts exhausted");
-        let finished = client.finish_within(PATIENCE);
-        assert_eq!(finished.status.code(), Some(1));
-        // One may have been on its way when the server stopped.
-        let count = |start| {
-            let lines = finished.stdout.iter();
+        let client = || {
+            let mut client = ready(&example("libwebsockets_client.c"));
+            let finished = Process::start(client.args([&url, "1"])).finish_within(PATIENCE);
+            assert_eq!(finished.status.code(), Some(1), "{}", finished.transcript());
+            let stdout = finished.stdout;
+            assert!(
+                stdout[stdout.len() - 2].ends_with("; not again: tried max_attempts times"),
+                "{stdout:?}"
+            );
+            assert_eq!(stdout[stdout.len() - 1], "connection attempts exhausted");
+            stdout
+        };
+        // One that lets it in and closes at once is not called without end either.
+        let told = client();
+        let count = |told: &[String], start| {
+            let lines = told.iter();
             lines.filter(|line| line.starts_with(start)).count()
         };
-        let refused = count("connect: Connection refused");
-        let lost = count("opening handshake: ");
-        assert!(lost <= 1 && refused + lost == 5, "{:?}", finished.stdout);
+        for line in [
+            "established",
+            "received 4 bytes: tick",
+            "closed with code 1000; ",
+        ] {
+            assert_eq!(count(&told, line), 5, "{line}: {told:?}");
+        }
+        server.stop(PATIENCE);
+        let told = client();
+        assert_eq!(count(&told, "connect: Connection refused"), 5, "{told:?}");
     }
 
     #[test]

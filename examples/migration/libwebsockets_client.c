@@ -4,53 +4,58 @@
  *
  *     libwebsockets_client URL [FIRST_WAIT_MS]
  */
-#define _POSIX_C_SOURCE 200809L
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 #include <wstrand.h>
 
-/* Receives until the connection has ended; tells whether there was one. */
-static int serve(const char *url, const wstrand_options *options)
+static void on_open(wstrand_connection *ws, void *userdata)
 {
-    wstrand_connection *ws;
-    wstrand_error *error;
-    const void *data;
-    size_t size;
-    int kind, code = wstrand_connect(url, options, NULL, &ws, &error);
-    int connected = code == WSTRAND_OK;
+    (void)ws, (void)userdata;
+    printf("established\n");
+}
 
-    if (connected) {
-        printf("established\n");
-        while ((code = wstrand_connection_receive(ws, -1, &kind, &data, &size, &error)) == WSTRAND_OK)
-            printf("received %zu bytes: %.*s\n", size, (int)size, (const char *)data);
-    }
-    printf("%s\n", wstrand_error_text(error));
-    wstrand_error_free(error);
-    wstrand_connection_free(ws);
-    return connected;
+static void on_message(wstrand_connection *ws, int kind, const void *data, size_t size, void *userdata)
+{
+    (void)ws, (void)kind, (void)userdata;
+    printf("received %zu bytes: %.*s\n", size, (int)size, (const char *)data);
+}
+
+/* Why there is no connection, and what comes next. */
+static void on_down(const wstrand_down *down, void *userdata)
+{
+    (void)userdata;
+    printf("%s\n", wstrand_down_text(down));
 }
 
 int main(int argc, char **argv)
 {
-    wstrand_options *options = wstrand_options_new();
     long wait_ms = argc > 2 ? strtol(argv[2], NULL, 10) : 1000;
-    int attempts;
+    wstrand_options *options = wstrand_options_new();
+    wstrand_handler *handler = wstrand_handler_new(NULL, NULL);
+    wstrand_reconnecting *client;
+    wstrand_error *error;
 
     if (argc < 2 || wait_ms < 1)
         return 2;
     setvbuf(stdout, NULL, _IOLBF, BUFSIZ);
     wstrand_options_set_ping_interval_ms(options, 3000); /* as secs_since_valid_ping */
     wstrand_options_set_pong_timeout_ms(options, 7000);  /* and secs_since_valid_hangup */
-    for (attempts = 0; attempts < 5; attempts++) {
-        long ms = wait_ms * (attempts + 1);
-        struct timespec pause = {ms / 1000, ms % 1000 * 1000000};
-        if (serve(argv[1], options))
-            attempts = -1; /* it worked: begin anew */
-        else
-            nanosleep(&pause, NULL);
+    wstrand_options_set_reconnect_first_delay_ms(options, wait_ms);
+    wstrand_options_set_reconnect_max_attempts(options, 5); /* in a row, unless a connection stays up for a while */
+    wstrand_options_add_reconnect_retry_on(options, WSTRAND_CLOSE_NORMAL); /* else it is content with that */
+    wstrand_handler_set_on_open(handler, on_open);
+    wstrand_handler_set_on_message(handler, on_message);
+    wstrand_handler_set_on_down(handler, on_down);
+    if (wstrand_reconnect(argv[1], options, handler, &client, &error) != WSTRAND_OK) {
+        fprintf(stderr, "%s\n", wstrand_error_text(error));
+        wstrand_error_free(error);
+        return 2;
     }
-    printf("connection attempts exhausted\n");
+    wstrand_handler_free(handler);
     wstrand_options_free(options);
+
+    wstrand_reconnecting_wait_closed(client, -1, NULL);
+    printf("connection attempts exhausted\n");
+    wstrand_reconnecting_free(client);
     return 1;
 }
