@@ -182,21 +182,7 @@ mod make_install {
             "-I/opt/wstrand/include -L/opt/wstrand/lib/somewhere -lwstrand"
         );
 
-        let build = fresh("make-install-cmake");
-        let mut configure = Command::new(program("cmake"));
-        configure
-            .arg("-S")
-            .arg(root().join("tests/c"))
-            .arg("-B")
-            .arg(&build)
-            .arg(format!(
-                "-Dwstrand_DIR={}",
-                lib.join("cmake/wstrand").display()
-            ));
-        Process::start(&mut configure).succeed();
-        let mut make = Command::new(program("cmake"));
-        make.arg("--build").arg(&build).args(["--target", "hello"]);
-        Process::start(&mut make).succeed();
+        hello_by_cmake("make-install", "wstrand_DIR", &lib.join("cmake/wstrand"));
     }
 }
 
@@ -251,21 +237,10 @@ mod an_installation {
         let merged = fresh("merged");
         link(&prefix().join("lib"), &merged.join("lib"));
         let hello = |found: &Path| {
-            let build = fresh("links-cmake");
-            let mut configure = Command::new(program("cmake"));
-            configure
-                .arg("-S")
-                .arg(root().join("tests/c"))
-                .arg("-B")
-                .arg(&build)
-                .arg(format!("-DCMAKE_PREFIX_PATH={}", found.display()));
-            Process::start(&mut configure).succeed();
+            let build = hello_by_cmake("links", "CMAKE_PREFIX_PATH", found);
             let cache = read(&build.join("CMakeCache.txt"));
             let found_at = format!("={}/lib/cmake/wstrand\n", found.display());
             assert!(cache.contains(&found_at), "{cache}");
-            let mut make = Command::new(program("cmake"));
-            make.arg("--build").arg(&build).args(["--target", "hello"]);
-            Process::start(&mut make).succeed();
         };
         hello(&merged);
 
@@ -486,6 +461,23 @@ fn talk(server: &Path, clients: &[PathBuf]) {
         );
     }
     server.stop();
+}
+
+/// Builds hello with CMake, which finds the library by this definition. Returns where it was built.
+fn hello_by_cmake(name: &str, definition: &str, path: &Path) -> PathBuf {
+    let build = fresh(&format!("{name}-cmake"));
+    let mut configure = Command::new(program("cmake"));
+    configure
+        .arg("-S")
+        .arg(root().join("tests/c"))
+        .arg("-B")
+        .arg(&build)
+        .arg(format!("-D{definition}={}", path.display()));
+    Process::start(&mut configure).succeed();
+    let mut make = Command::new(program("cmake"));
+    make.arg("--build").arg(&build).args(["--target", "hello"]);
+    Process::start(&mut make).succeed();
+    build
 }
 
 /// A directory that has nothing in it of an earlier run.
