@@ -126,11 +126,12 @@ ignored_tests() {
 # count_tests STATUS STARTED: counts them out of what cargo has printed.
 count_tests() {
     local status=$1 ok bad ignored
-    # The last result of each program: some tests run their own once more, which prints one too.
+    # The last result of each program: some tests run their own once more, which prints one too. Doctests are no program but
+    # several, each with a result.
     read -r ok bad ignored < <(awk '
         function add() { passed += ok; failed += bad; left += ignored; ok = bad = ignored = 0 }
-        /^ +(Running|Doc-tests) / { add() }
-        /^test result: / { ok = $4; bad = $6; ignored = $8 }
+        /^ +(Running|Doc-tests) / { add(); is_doc = $1 == "Doc-tests" }
+        /^test result: / { if (is_doc) add(); ok = $4; bad = $6; ignored = $8 }
         END { add(); print passed + 0, failed + 0, left + 0 }' "$log")
     # A failure without a failed test: it did not compile, a test binary crashed, or time ran out.
     if [ "$status" -ne 0 ] && [ "$bad" -eq 0 ] || [ $((ok + bad)) -eq 0 ]; then
