@@ -30,6 +30,10 @@ binaries=$work/build/$host/release
 
 targets=("$@")
 [ $# -gt 0 ] || mapfile -t targets < <(sed -n 's|^path = "fuzz_targets/\(.*\)\.rs"$|\1|p' fuzz/Cargo.toml)
+if [ ${#targets[@]} -eq 0 ]; then
+    echo "fuzz/Cargo.toml names no target" >&2
+    exit 1
+fi
 
 fuzz() {
     local target=$1
@@ -39,7 +43,7 @@ fuzz() {
         -print_final_stats=1 -artifact_prefix="$work/$target-" \
         "$work/corpus/$target" "fuzz/corpus/$target" </dev/null >"$work/$target.log" 2>&1; then
         awk -v target="$target" '/^stat::number_of_executed_units/ { units = $2 } /^stat::average_exec_per_sec/ { rate = $2 }
-            END { printf "%-14s %9d executions, %6d a second\n", target, units, rate }' "$work/$target.log"
+            END { printf "%-14s %9d executions, %6d a second\n", target, units, rate; exit !units }' "$work/$target.log"
     else
         tail -n 60 "$work/$target.log"
         echo "$target has FAILED; the input is in target/fuzz" >&2

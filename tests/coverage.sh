@@ -14,6 +14,7 @@ if [ "$("$tool" --version 2>/dev/null || :)" != "tarpaulin $version" ]; then
     cargo install --quiet --locked --root "$target/tools" --version "$version" cargo-tarpaulin
 fi
 mkdir -p "$target/coverage"
+rm -f "$target/coverage/tarpaulin-report.json" # of an earlier run
 "$tool" tarpaulin --engine llvm --locked --packages wstrand --target-dir "$target/coverage" --skip-clean \
     --include-files 'src/*' --exclude-files '*/tests.rs' '*/properties.rs' '*/models.rs' \
     --out Json --output-dir "$target/coverage" \

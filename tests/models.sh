@@ -5,5 +5,5 @@
 # One at a time: which thread waits for which is noted once for the process, by numbers that begin anew in each model.
 set -eu
 cd "$(dirname "$0")/.."
-RUSTFLAGS="${RUSTFLAGS:-} --cfg shuttle" cargo test --locked --workspace --lib --no-default-features \
+RUSTFLAGS="${RUSTFLAGS:-} --cfg shuttle" tests/ran.sh cargo test --locked --workspace --lib --no-default-features \
     --target-dir "${CARGO_TARGET_DIR:-target}/models" models:: -- --test-threads 1

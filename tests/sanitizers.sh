@@ -48,7 +48,7 @@ thread)
     export TSAN_OPTIONS=halt_on_error=1
     # To find the names for one takes longer here than a peer has patience.
     export RUST_BACKTRACE=0
-    cargo $toolchain test --locked -Zbuild-std --target "$host" --target-dir "$target" --no-default-features --no-fail-fast \
+    tests/ran.sh cargo $toolchain test --locked -Zbuild-std --target "$host" --target-dir "$target" --no-default-features --no-fail-fast \
         --lib --test duplex --test closing --test flow --test server --test group --test reconnect --test keepalive
     # And every call in every callback, and a process that ends meanwhile, from C (without TLS: OpenSSL is not instrumented).
     cargo $toolchain rustc --locked -Zbuild-std --target "$host" --target-dir "$target" \
@@ -71,7 +71,7 @@ address)
     tests=$(grep -lE 'wstrand::|common/raw\.rs' tests/*.rs | grep -vE "/($programs)\.rs$" | sed 's|^tests/\(.*\)\.rs$|--test \1|')
     # What `common::example` of the tests does, but not while a peer waits.
     cargo $toolchain build --quiet --locked --workspace --examples --target-dir "$target/$host"
-    cargo $toolchain test "${flags[@]}" --workspace --no-fail-fast --lib $tests
+    tests/ran.sh cargo $toolchain test "${flags[@]}" --workspace --no-fail-fast --lib $tests
     # And the C library with C programs that lend it memory, and are lent some.
     cargo $toolchain rustc "${flags[@]}" -p wstrand-ffi --crate-type staticlib
     runtime=$(compgen -G "$(rustc $toolchain --print sysroot)/lib/rustlib/$host/lib/librustc*_rt.asan.a")
@@ -87,12 +87,13 @@ miri)
     # std asks the system for the time and the environment.
     export MIRIFLAGS="-Zmiri-disable-isolation"
     # All of the C library's that needs no socket, which miri has not as we use them.
-    cargo +nightly miri test --locked --target-dir "$target" --no-default-features --lib -p wstrand-ffi
+    tests/ran.sh cargo +nightly miri test --locked --target-dir "$target" --no-default-features --lib -p wstrand-ffi
     # The root crate has no unsafe code, so this is about what it calls, zlib-rs above all: frames in both directions, and
     # messages compressed and decompressed. The other tests of the core try too much for an interpreter.
-    cargo +nightly miri test --locked --target-dir "$target" --no-default-features --lib -p wstrand -- \
-        handshake::proxy decoder::tests::examples_of_rfc_6455 control_frames_between_fragments good_messages_before \
-        bytes_that_came_behind a_clients_frame_is_masked what_is_encoded_elsewhere
+    for tests in handshake::proxy decoder::tests::examples_of_rfc_6455 control_frames_between_fragments good_messages_before \
+        bytes_that_came_behind a_clients_frame_is_masked what_is_encoded_elsewhere; do
+        tests/ran.sh cargo +nightly miri test --locked --target-dir "$target" --no-default-features --lib -p wstrand -- "$tests"
+    done
     ;;
 *)
     echo "usage: tests/sanitizers.sh thread|address|miri" >&2

@@ -32,7 +32,7 @@ vendored)
     # To compile OpenSSL takes six minutes of a processor: once, in a directory of its own, where OPENSSL_NO_VENDOR is
     # never set, which would have it compiled anew.
     unset OPENSSL_NO_VENDOR
-    cargo test --locked -p wstrand --features tls-vendored --target-dir "$target/vendored" --test tls
+    tests/ran.sh cargo test --locked -p wstrand --features tls-vendored --target-dir "$target/vendored" --test tls
     exit
     ;;
 *)
@@ -57,7 +57,7 @@ clippy wstrand '' tls tls-vendored _internals tls,_internals tls-vendored,_inter
 clippy wstrand-ffi '' tls tls-vendored header tls,header tls-vendored,header
 
 echo "dialling without TLS"
-cargo test --quiet --locked -p wstrand --no-default-features --test dial
+tests/ran.sh cargo test --quiet --locked -p wstrand --no-default-features --test dial
 
 # What a program gets whose own Cargo.lock is old. On a copy, because ours stays as it is. Only direct dependencies:
 # whether those of others state theirs rightly is not ours to mend.
@@ -73,4 +73,4 @@ for entry in *; do
 done
 RUSTC_BOOTSTRAP=1 cargo generate-lockfile --quiet -Z direct-minimal-versions --manifest-path "$copy/Cargo.toml"
 cargo check --quiet --locked --workspace --manifest-path "$copy/Cargo.toml" --target-dir "$target/minimal/target"
-cargo test --quiet --locked -p wstrand --lib --manifest-path "$copy/Cargo.toml" --target-dir "$target/minimal/target"
+tests/ran.sh cargo test --quiet --locked -p wstrand --lib --manifest-path "$copy/Cargo.toml" --target-dir "$target/minimal/target"
