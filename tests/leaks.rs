@@ -91,7 +91,7 @@ const BAD_CLIENTS: [fn(&mut TcpStream); 6] = [
     },
 ];
 
-fn one_of_each(index: usize, server: &Running, bad: &str, refused: &str) {
+fn one_of_each(index: usize, server: &Running, bad: &str, refused: &str, shared: &Cancel) {
     let mut hasty = Client::new();
     match index % 12 {
         0..4 => {
@@ -103,7 +103,7 @@ fn one_of_each(index: usize, server: &Running, bad: &str, refused: &str) {
                 assert!(ws.wait_closed().was_clean);
             }
         }
-        4 => assert!(hasty.connect(refused).is_err()),
+        4 => assert!(hasty.cancel(shared.clone()).connect(refused).is_err()),
         5 => {
             let cancel = Cancel::new().expect("there are descriptors");
             cancel.cancel();
@@ -111,8 +111,14 @@ fn one_of_each(index: usize, server: &Running, bad: &str, refused: &str) {
             assert!(matches!(cancelled, Err(Error::Cancelled)), "{cancelled:?}");
         }
         6..9 => {
-            if index % 2 == 0 {
-                hasty.cancel(Cancel::new().expect("there are descriptors"));
+            match index % 3 {
+                0 => {}
+                1 => {
+                    hasty.cancel(Cancel::new().expect("there are descriptors"));
+                }
+                _ => {
+                    hasty.cancel(shared.clone());
+                }
             }
             // For the one that says nothing.
             let timeout = Duration::from_secs(1);
@@ -152,9 +158,11 @@ fn come_and_go(connections: usize) {
     let closed = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let refused = format!("ws://{}/", closed.local_addr().expect("it is bound"));
     drop(closed);
+    let shared = Cancel::new().expect("there are descriptors");
     for index in 0..connections {
-        one_of_each(index, &server, &bad_url, &refused);
+        one_of_each(index, &server, &bad_url, &refused, &shared);
     }
+    drop(shared);
     drop(TcpStream::connect(bad_addr).expect("it listens"));
     bad_server.join().expect("it has no reason to fail");
     until("all gone", || server.handle.connection_count() == 0);

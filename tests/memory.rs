@@ -7,7 +7,7 @@ mod raw;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::mpsc;
@@ -21,8 +21,8 @@ use raw::{
 };
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use wstrand::{
-    Client, Deflate, Error, Event, Group, Message, Options, PreparedMessage, ProtocolError, Result,
-    Sender, WebSocket,
+    Cancel, Client, Deflate, Error, Event, Group, Message, Options, PreparedMessage, ProtocolError,
+    Result, Sender, WebSocket,
 };
 
 /// Counts what is held, and refuses requests if it is told to.
@@ -492,3 +492,26 @@ fn whichever_large_request_for_memory_is_refused_it_is_an_error_and_neither_a_le
 
 /// Most of a run is waiting.
 const AT_ONCE: usize = 8;
+
+#[test]
+fn attempts_that_fail_leave_nothing_in_the_cancel_that_they_share() {
+    alone(
+        "attempts_that_fail_leave_nothing_in_the_cancel_that_they_share",
+        || {
+            let bad = TcpListener::bind("127.0.0.1:0").expect("a free port");
+            let url = format!("ws://{}/", bad.local_addr().expect("it is bound"));
+            thread::spawn(move || bad.incoming().for_each(drop));
+            let mut client = Client::new();
+            client.cancel(Cancel::new().expect("there are descriptors"));
+            let fail = |times| {
+                for _ in 0..times {
+                    client.connect(&url).expect_err("it hangs up");
+                }
+                HELD.load(SeqCst)
+            };
+            let before = fail(10);
+            let after = fail(2000);
+            assert!(after < before + (16 << 10), "{before} bytes, then {after}");
+        },
+    );
+}
