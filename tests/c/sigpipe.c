@@ -32,13 +32,20 @@ static void keep(wstrand_connection *connection, void *userdata)
     counter_add(&accepted, 1);
 }
 
+/* What a thread sends on, and how much at a time. */
+struct sending {
+    wstrand_connection *connection;
+    size_t size;
+};
+
 static void *send_until_it_fails(void *argument)
 {
-    static const char data[5000];
-    wstrand_connection *connection = argument;
+    static const char data[1 << 20];
+    const struct sending *sending = argument;
+    wstrand_connection *connection = sending->connection;
     int code, i;
     do
-        code = wstrand_connection_send_binary(connection, data, sizeof data, NULL);
+        code = wstrand_connection_send_binary(connection, data, sending->size, NULL);
     while (code == WSTRAND_OK || code == WSTRAND_TIMEOUT);
     /* Where nobody receives, a peer whose window was full when it went can look like one that does not
        read. */
@@ -53,14 +60,32 @@ static void *send_until_it_fails(void *argument)
     return NULL;
 }
 
+/* Messages of 32 KiB and more go out in ways of their own. */
 static void send_from_several_threads(wstrand_connection *connection)
 {
+    static const size_t sizes[SENDERS] = {5000, 5000, 32 << 10, 1 << 20};
+    struct sending sendings[SENDERS];
     pthread_t threads[SENDERS];
     int i;
-    for (i = 0; i < SENDERS; i++)
-        threads[i] = start_thread(send_until_it_fails, connection);
+    for (i = 0; i < SENDERS; i++) {
+        sendings[i].connection = connection;
+        sendings[i].size = sizes[i];
+        threads[i] = start_thread(send_until_it_fails, &sendings[i]);
+    }
     for (i = 0; i < SENDERS; i++)
         pthread_join(threads[i], NULL);
+}
+
+/* Goes while the other end sends. */
+static void *receive_one_and_go(void *argument)
+{
+    wstrand_connection *connection = argument;
+    const void *data;
+    size_t size;
+    int kind;
+    CHECK_OK(wstrand_connection_receive(connection, PATIENCE_MS, &kind, &data, &size, NULL));
+    CHECK_OK(wstrand_connection_shutdown(connection));
+    return NULL;
 }
 
 static wstrand_server *serve_either(wstrand_handler *handler, const wstrand_options *options, char url[URL_SIZE])
@@ -110,15 +135,24 @@ int main(int argc, char **argv)
     wstrand_handler_free(handler);
     end_server(server);
 
-    /* The client goes, and the server's end sends. */
+    /* The client goes, and the server's end sends, or closes, with what TLS has to say then. */
     handler = wstrand_handler_new(NULL, NULL);
     wstrand_handler_set_on_open(handler, keep);
     server = serve_either(handler, options, url);
-    for (i = 0; i < rounds; i++) {
+    for (i = 0; i < 3 * rounds; i++) {
         connection = open_connection(url, options, NULL);
         REQUIRE(counter_reaches(&accepted, i + 1));
-        wstrand_connection_shutdown(connection);
-        send_from_several_threads(kept);
+        if (i % 3 == 0) {
+            pthread_t receiver = start_thread(receive_one_and_go, connection);
+            send_from_several_threads(kept);
+            pthread_join(receiver, NULL);
+        } else {
+            wstrand_connection_shutdown(connection);
+            if (i % 3 == 1)
+                send_from_several_threads(kept);
+            else
+                wstrand_connection_close(kept, WSTRAND_CLOSE_NORMAL, NULL, NULL); /* it may be over by now */
+        }
         wstrand_connection_free(kept);
         wstrand_connection_free(connection);
     }
