@@ -109,7 +109,8 @@
  * - A process that has connected or made a server may fork to exec: no descriptor of the library's gets through.
  *   A child that does not exec must leave all handles to its parent: every function returns WSTRAND_FORKED there,
  *   or what it returns for NULL. It frees nothing, takes over neither descriptor nor userdata, looks at no handle, and
- *   writes nothing but NULL to `*error`: where a result was to go there is what was there before. A process that forks before that may use the library after.
+ *   writes nothing but NULL to `*error`: where a result was to go there is what was there before. A process that forks
+ *   before that may use the library after.
  * - `close` is the protocol's closing handshake, `shutdown` cuts a connection, `free` gives memory back.
  *
  * What is where, in the order of this file: constants, types of handles and callbacks; then the functions of

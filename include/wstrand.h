@@ -109,7 +109,8 @@
  * - A process that has connected or made a server may fork to exec: no descriptor of the library's gets through.
  *   A child that does not exec must leave all handles to its parent: every function returns WSTRAND_FORKED there,
  *   or what it returns for NULL. It frees nothing, takes over neither descriptor nor userdata, looks at no handle, and
- *   writes nothing but NULL to `*error`: where a result was to go there is what was there before. A process that forks before that may use the library after.
+ *   writes nothing but NULL to `*error`: where a result was to go there is what was there before. A process that forks
+ *   before that may use the library after.
  * - `close` is the protocol's closing handshake, `shutdown` cuts a connection, `free` gives memory back.
  *
  * What is where, in the order of this file: constants, types of handles and callbacks; then the functions of
@@ -3105,8 +3106,8 @@ int wstrand_server_renew_tls(wstrand_server *server,
  * Threads: any.
  *
  * @param drain_ms 0 to cut at once, negative to wait for as long as it takes.
- * @param busy Where the number of connections goes whose callbacks have not returned yet: 0 unless one
- * takes longer. May be NULL.
+ * @param busy Where the number of threads goes on which callbacks, or a logger, have not returned yet: 0 unless one
+ * takes longer. Inside a callback its own is not counted, nor are others that are stopping the server. May be NULL.
  * @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT if `server` is NULL.
  */
 int wstrand_server_stop(wstrand_server *server,

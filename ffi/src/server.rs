@@ -382,8 +382,8 @@ pub unsafe extern "C" fn wstrand_server_renew_tls(
 /// Threads: any.
 ///
 /// @param drain_ms 0 to cut at once, negative to wait for as long as it takes.
-/// @param busy Where the number of connections goes whose callbacks have not returned yet: 0 unless one
-/// takes longer. May be NULL.
+/// @param busy Where the number of threads goes on which callbacks, or a logger, have not returned yet: 0 unless one
+/// takes longer. Inside a callback its own is not counted, nor are others that are stopping the server. May be NULL.
 /// @return WSTRAND_OK; WSTRAND_INVALID_ARGUMENT if `server` is NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn wstrand_server_stop(
