@@ -536,7 +536,9 @@ mod examples {
         client.line("second");
         client.write(b"two parts\n");
         client.line("third, in two parts");
+        client.write(b"the last, without an end");
         client.end_of_input();
+        client.line("the last, without an end");
         client.line("closed 1000 bye clean");
         client.succeed();
 

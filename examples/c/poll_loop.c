@@ -6,6 +6,7 @@
  *
  * Ends with standard input. Exits with 0 only after a clean close.
  */
+#include <errno.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,14 +32,29 @@ static void on_close(wstrand_connection *connection, uint16_t code, const char *
     printf("closed %u %s %s\n", (unsigned)code, reason, was_clean ? "clean" : "unclean");
 }
 
-/* Sends the lines that are whole, and closes at the end of the input. Returns whether there is more to come. */
+static void send_line(wstrand_connection *connection, const char *line, size_t size)
+{
+    wstrand_error *error;
+    if (wstrand_connection_send_text(connection, line, size, &error) != WSTRAND_OK)
+        fprintf(stderr, "poll_loop: %s\n", wstrand_error_text(error));
+    wstrand_error_free(error);
+}
+
+/* Sends the lines that are whole, and at the end of the input the rest, and closes. Returns whether there is more to
+   come. */
 static bool read_lines(wstrand_connection *connection)
 {
     static char line[4096];
     static size_t filled;
     const ssize_t got = read(STDIN_FILENO, line + filled, sizeof line - filled);
     char *end;
+    if (got < 0 && errno == EINTR)
+        return true;
     if (got <= 0) {
+        if (got < 0)
+            perror("poll_loop: standard input");
+        if (filled > 0)
+            send_line(connection, line, filled);
         wstrand_connection_close(connection, WSTRAND_CLOSE_NORMAL, "bye", NULL);
         return false;
     }
@@ -46,10 +62,7 @@ static bool read_lines(wstrand_connection *connection)
     while ((end = memchr(line, '\n', filled)) != NULL || filled == sizeof line) {
         const size_t size = end != NULL ? (size_t)(end - line) : filled;
         const size_t used = end != NULL ? size + 1 : size;
-        wstrand_error *error;
-        if (wstrand_connection_send_text(connection, line, size, &error) != WSTRAND_OK)
-            fprintf(stderr, "poll_loop: %s\n", wstrand_error_text(error));
-        wstrand_error_free(error);
+        send_line(connection, line, size);
         filled -= used;
         memmove(line, line + used, filled);
     }
@@ -82,7 +95,13 @@ int main(int argc, char **argv)
     }
     wstrand_handler_free(handler);
 
-    while (code != WSTRAND_CLOSED && poll(waiting, 2, -1) > 0) {
+    while (code != WSTRAND_CLOSED) {
+        if (poll(waiting, 2, -1) < 0) {
+            if (errno == EINTR)
+                continue; /* a signal */
+            perror("poll_loop: poll");
+            break;
+        }
         if (waiting[0].revents != 0 && !read_lines(connection))
             waiting[0].fd = -1; /* poll passes over it */
         if (waiting[1].revents != 0)
