@@ -10,6 +10,8 @@ mod certs;
 mod common;
 #[path = "common/documents.rs"]
 mod documents;
+#[path = "common/raw.rs"]
+mod raw;
 #[path = "common/scratch.rs"]
 mod scratch;
 
@@ -24,6 +26,7 @@ use c_library::prefix;
 use certs::{authority, good};
 use common::{PATIENCE, Process, Server};
 use documents::{Program, programs};
+use raw::Raw;
 use scratch::Scratch;
 use wstrand::{Client, Message, OwnedMessage, Sender, ServerHandle, WebSocket};
 
@@ -448,6 +451,18 @@ mod for_those_who_come_from {
                 "closed 1000 done"
             ]
         );
+
+        // One that closes instead has not answered.
+        let (listener, url) = raw::listen();
+        let client = Process::start(ready(&example("curl_websocket.c")).args([&url, "3"]));
+        let mut peer = Raw::accept_open(&listener);
+        assert_eq!(peer.frame().opcode, raw::PING);
+        peer.send_close(1001, "");
+        assert_eq!(peer.frame().opcode, raw::CLOSE);
+        drop(peer);
+        let finished = client.finish_within(PATIENCE);
+        assert_eq!(finished.status.code(), Some(1), "{}", finished.transcript());
+        assert_eq!(finished.stdout, ["closed 1001 "]);
     }
 
     fn example(name: &str) -> std::path::PathBuf {

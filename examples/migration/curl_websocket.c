@@ -43,12 +43,18 @@ int main(int argc, char **argv)
     wstrand_handler *handler = wstrand_handler_new(NULL, NULL);
     wstrand_connection *ws;
     wstrand_error *error;
+    bool answered;
     int i, times = argc > 2 ? atoi(argv[2]) : 10;
 
     wstrand_handler_set_on_pong(handler, on_pong);
     wstrand_handler_set_on_close(handler, on_close);
-    if (argc < 2 || wstrand_connect(argv[1], NULL, handler, &ws, &error) != WSTRAND_OK) {
-        fprintf(stderr, "%s\n", argc < 2 ? "usage: curl_websocket URL [TIMES]" : wstrand_error_text(error));
+    if (argc < 2) {
+        fprintf(stderr, "usage: curl_websocket URL [TIMES]\n");
+        return 1;
+    }
+    if (wstrand_connect(argv[1], NULL, handler, &ws, &error) != WSTRAND_OK) {
+        fprintf(stderr, "%s\n", wstrand_error_text(error));
+        wstrand_error_free(error);
         return 1;
     }
     wstrand_handler_free(handler);
@@ -58,7 +64,10 @@ int main(int argc, char **argv)
         pthread_mutex_lock(&lock);
         while (pongs < i && !closed)
             pthread_cond_wait(&changed, &lock);
+        answered = pongs >= i;
         pthread_mutex_unlock(&lock);
+        if (!answered)
+            break;
         printf("ping %d answered\n", i);
     }
     wstrand_connection_close(ws, WSTRAND_CLOSE_NORMAL, "done", NULL);
