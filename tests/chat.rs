@@ -137,6 +137,22 @@ fn a_session_that_is_somewhere_else_and_a_name_that_is_taken_end_a_client() {
 }
 
 #[test]
+fn what_is_typed_in_no_utf_8_does_not_end_the_input() {
+    build_clients();
+    let server = ChatServer::start(&[]);
+    for (name, mut client) in clients(&server.url) {
+        client.write(b"half a \xc3\nall of it");
+        client.end_of_input();
+        let printed = client.succeed().stdout;
+        for said in ["half a \u{fffd}", "all of it"] {
+            let said = format!("{name}: {said}");
+            assert!(printed.contains(&said), "{said}: {printed:?}");
+        }
+    }
+    server.stop();
+}
+
+#[test]
 fn what_a_member_may_not_send_is_refused() {
     let server = ChatServer::start(&["--rate", "1000"]);
     let mut member = Member::connect(&server.url);

@@ -8,7 +8,7 @@ use std::{
     collections::VecDeque,
     env,
     error::Error,
-    io,
+    io::{self, BufRead},
     process::ExitCode,
     thread,
     time::{Duration, Instant},
@@ -204,8 +204,13 @@ fn shown(text: &Value) -> String {
 fn lines_of_stdin() -> Receiver<String> {
     let (sender, lines) = bounded(16);
     thread::spawn(move || {
-        for line in io::stdin().lines().map_while(Result::ok) {
-            if !line.trim().is_empty() && sender.send(line).is_err() {
+        for line in io::stdin().lock().split(b'\n') {
+            let Ok(line) = line.inspect_err(|error| eprintln!("chat_client: {error}")) else {
+                break;
+            };
+            // What is typed need not be UTF-8.
+            let line = String::from_utf8_lossy(&line).trim().to_owned();
+            if !line.is_empty() && sender.send(line).is_err() {
                 break;
             }
         }
