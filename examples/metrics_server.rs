@@ -3,7 +3,8 @@
 //!     metrics_server [--deflate] ADDR
 //!
 //! ADDR is HOST:PORT, or a bare port on 127.0.0.1. `curl http://ADDR/metrics` shows the counters, to this machine only:
-//! whoever may connect is not to be told how many others do.
+//! whoever may connect is not to be told how many others do. Behind a proxy on this machine everybody comes from here: then
+//! the proxy has to keep /metrics to itself.
 
 use std::{env, error::Error, fmt::Write as _, process::ExitCode, thread, time::Duration};
 
