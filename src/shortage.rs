@@ -31,11 +31,14 @@ struct Pair {
 
 impl Pair {
     fn new() -> Self {
+        Self::with(Options::new())
+    }
+
+    fn with(mut options: Options) -> Self {
         let (near, peer) = UnixStream::pair().unwrap();
         peer.set_read_timeout(Some(PATIENCE)).unwrap();
         let socket = Arc::new(Socket::new(near.into(), Tcp::default()));
         let socket = Arc::new(Stream::Plain(socket));
-        let mut options = Options::new();
         options.close_timeout(PATIENCE).ping_interval(None);
         let opened = Opened::default();
         let shared = Shared::new(Role::Server, options, opened, socket.clone()).unwrap();
@@ -99,6 +102,21 @@ fn what_is_left_is_written_as_the_peer_reads_though_nobody_calls() {
         left -= pair.read(left.min(10_000)).len();
         pair.shared.look(Instant::now());
     }
+}
+
+#[test]
+fn a_peer_that_does_not_read_fails_the_connection_after_send_timeout() {
+    let mut options = Options::new();
+    options.send_timeout(Duration::from_nanos(1));
+    let pair = Pair::with(options);
+    let _refusal = Refusal::begin();
+    pair.fill();
+    pair.shared.look(Instant::now());
+    let failed = pair.receiver.sender().try_send("more");
+    assert!(
+        matches!(failed, Err(Error::Timeout(Phase::Send))),
+        "{failed:?}"
+    );
 }
 
 #[test]

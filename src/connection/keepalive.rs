@@ -145,12 +145,16 @@ impl Keepalive {
 impl Timed for Shared {
     fn look(&self, now: Instant) -> Option<Instant> {
         let mut state = self.lock();
-        if state.lacks_flusher {
+        if state.lacks_flusher.is_some() {
             drop(state);
             // Nothing blocks here, and an error is kept by the connection. What is left has this called again.
             let _ = self.flush(Wait::Never);
             state = self.lock();
-            state.lacks_flusher &= state.has_output() && !state.has_flusher;
+            let is_late = state.lacks_flusher.is_some_and(Wait::has_passed);
+            if is_late && !state.is_writing && !state.has_flusher {
+                self.fail_writing(state, Error::Timeout(Phase::Send));
+                state = self.lock();
+            }
         }
         if state.ended.is_some() || state.close_received.is_some() {
             return None; // what remains is the receiver's, and it keeps its own time

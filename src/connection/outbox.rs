@@ -331,6 +331,7 @@ impl Shared {
             let rest = batch.rest();
             let piece = match wait {
                 Wait::Never => rest,
+                _ if socket.has_unsent() => &[], // that alone first
                 _ => &rest[..rest.len().min(PIECE)],
             };
             let len = piece.len();
@@ -341,6 +342,9 @@ impl Shared {
                 Err(error) => return Err(self.fail_writing(state, send_error(error))),
                 Ok(sent) => sent,
             };
+            if sent > 0 && state.lacks_flusher.is_some() {
+                state.lacks_flusher = Some(self.send_deadline());
+            }
             batch.sent += sent;
             let is_done = batch.rest().is_empty();
             if is_done {
@@ -544,6 +548,9 @@ impl Shared {
             socket.finish();
             state = self.lock();
         }
+        if state.lacks_flusher.is_some() && !state.has_output() {
+            state.lacks_flusher = None;
+        }
         state.is_writing = false;
         let is_awaited = state.waiters > 0;
         drop(state);
@@ -553,7 +560,11 @@ impl Shared {
     }
 
     /// Keeps an error that came up while writing, and returns the first that the connection has seen.
-    fn fail_writing<'a>(&'a self, mut state: MutexGuard<'a, State>, error: Error) -> Error {
+    pub(super) fn fail_writing<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        error: Error,
+    ) -> Error {
         state.discard_output();
         if matches!(error, Error::Timeout(_)) {
             state.is_writing = false;
@@ -598,7 +609,8 @@ impl Shared {
         if let Err(error) = spawned {
             let mut state = self.lock();
             state.has_flusher = false;
-            let is_news = !std::mem::replace(&mut state.lacks_flusher, true);
+            let is_news = state.lacks_flusher.is_none();
+            state.lacks_flusher.get_or_insert(self.send_deadline());
             drop(state);
             self.wake_watchdog_at(Instant::now() + WITHOUT_FLUSHER);
             if is_news {
@@ -610,6 +622,7 @@ impl Shared {
     fn run_flusher(&self) {
         loop {
             let mut state = self.lock();
+            state.lacks_flusher = None;
             if state.socket.is_none() && !state.is_writing {
                 state.discard_output();
             }

@@ -66,6 +66,7 @@ pub(super) struct Reader {
 #[derive(Debug, Default)]
 pub(super) struct Reads {
     has_read: bool,
+    bytes: usize,
     /// Control frames, and what TLS says for itself: what brings no message nearer.
     asides: u32,
 }
@@ -152,7 +153,7 @@ impl Receiver {
         self.inbound.receive(Wait::for_duration(timeout))
     }
 
-    /// Receives a message that has arrived already, without blocking.
+    /// Receives a message that has arrived already, without blocking. One of more than 16 MiB may take several calls.
     ///
     /// # Errors
     ///
@@ -251,10 +252,10 @@ impl fmt::Debug for Receiver {
 
 impl Reads {
     /// Whether the call's time has passed. One that must not wait reads as long as something is there, so that a message
-    /// that has arrived is whole: it has bounds, and too many asides do not prolong that either.
+    /// that has arrived is whole, but not for as long as a peer likes: compressed, it may go on without ever growing.
     fn are_enough(&self, wait: Wait) -> bool {
         let is_over = match wait {
-            Wait::Never => self.asides > MOST_ASIDES,
+            Wait::Never => self.asides > MOST_ASIDES || self.bytes > MOST_AT_ONCE,
             wait => wait.has_passed(),
         };
         self.has_read && is_over
@@ -424,6 +425,7 @@ impl Reader {
             Ok(len) => {
                 self.shared.received.bytes(len);
                 decoder.received(len);
+                reads.bytes += len;
             }
             // No data, but something that may want an answer, which the next turn sends.
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => reads.pass_over(),
@@ -574,6 +576,9 @@ fn is_over(error: &std::io::Error) -> bool {
 
 /// So many control frames a call that must not wait passes over while it reads on: more than come with a message.
 const MOST_ASIDES: u32 = 64;
+
+/// So much it reads at the most: a message as long as they may be by default, and what comes between.
+const MOST_AT_ONCE: usize = (16 << 20) + 64 * 1024;
 
 /// How long an end that has the peer's last frame reads on.
 const LINGER: Duration = Duration::from_secs(1);

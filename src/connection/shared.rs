@@ -21,7 +21,7 @@ use crate::{
         pending::Pending,
     },
     handshake::deflate::Agreed,
-    net::Stream,
+    net::{Stream, socket::Wait},
     protocol::{
         CloseFrame, ControlPayload, Encoder, Role,
         deflate::{Compression, Decompressor},
@@ -98,8 +98,9 @@ pub(super) struct State {
     /// Threads that wait on `progress` at all.
     pub(super) waiters: usize,
     pub(super) has_flusher: bool,
-    /// No thread could be started to write what is left: the watchdog does, from time to time.
-    pub(super) lacks_flusher: bool,
+    /// No thread could be started to write what is left: the watchdog does, from time to time, and until then the
+    /// socket has to take some of it.
+    pub(super) lacks_flusher: Option<Wait>,
     /// A message is being streamed: no other message may begin.
     pub(super) is_streaming: bool,
     /// What groups send meanwhile; empty otherwise.
@@ -218,7 +219,7 @@ impl Shared {
                 role_waiters: 0,
                 waiters: 0,
                 has_flusher: false,
-                lacks_flusher: false,
+                lacks_flusher: None,
                 is_streaming: false,
                 held: Held::default(),
                 groups: Vec::new(),

@@ -12,7 +12,7 @@ use rustix::{event::PollFlags, io::Errno};
 use crate::{
     CloseInfo, Deflate, Error, Handler, Message, MessageKind, Options, Phase, Receiver, Sender,
     connection::shared::{Opened, Shared},
-    handshake::extensions,
+    handshake::{deflate::Agreed, extensions},
     net::{
         Stream,
         script::{Call, Chance, Plan, Script, Stage, put_off},
@@ -112,14 +112,8 @@ impl Case {
     }
 
     fn opened(&self) -> Opened {
-        let mut headers = HeaderMap::new();
-        let offer = HeaderValue::from_static("permessage-deflate");
-        headers.insert("sec-websocket-extensions", offer);
-        let offers = extensions::parse(&headers).unwrap();
         Opened {
-            deflate: self
-                .deflate
-                .then(|| Deflate::new().choose(&offers).unwrap()),
+            deflate: self.deflate.then(agreed),
             ..Opened::default()
         }
     }
@@ -387,6 +381,7 @@ fn play(case: &Case) -> Outcome {
         reset_after_received: reset_after(Direction::Received),
         reset_after_sent: reset_after(Direction::Sent),
         inbound,
+        ..Plan::default()
     }));
     let socket = Arc::new(Socket::scripted(script.clone()));
     let socket = Arc::new(Stream::Plain(socket));
@@ -615,11 +610,20 @@ fn a_deadline_that_passes_in_mid_frame_is_an_error_and_nothing_follows() {
 }
 
 /// A server's connection over a script.
-fn scripted(plan: Plan, options: Options) -> (Receiver, Arc<Script>) {
+/// Compression as both ends have it by default.
+fn agreed() -> Agreed {
+    let mut headers = HeaderMap::new();
+    let offer = HeaderValue::from_static("permessage-deflate");
+    headers.insert("sec-websocket-extensions", offer);
+    let offers = extensions::parse(&headers).unwrap();
+    Deflate::new().choose(&offers).unwrap()
+}
+
+fn scripted(plan: Plan, options: Options, opened: Opened) -> (Receiver, Arc<Script>) {
     let script = Arc::new(Script::new(plan));
     let socket = Arc::new(Socket::scripted(script.clone()));
     let socket = Arc::new(Stream::Plain(socket));
-    let shared = Shared::new(Role::Server, options, Opened::default(), socket.clone());
+    let shared = Shared::new(Role::Server, options, opened, socket.clone());
     let receiver = Receiver::new(shared.unwrap(), socket, Vec::new(), None);
     (receiver, script)
 }
@@ -637,7 +641,7 @@ fn a_peer_that_reads_slowly_has_a_deadline_for_each_piece_of_what_waits() {
         };
         let mut options = Options::new();
         options.ping_interval(None).send_timeout(TIMEOUT);
-        let (mut receiver, script) = scripted(plan, options);
+        let (mut receiver, script) = scripted(plan, options, Opened::default());
         let message = vec![0; 10 * PIECE];
         receiver.sender().try_send(&message[..]).unwrap();
         let _ = receiver.receive(); // while others run
@@ -678,9 +682,41 @@ fn a_call_that_must_not_wait_takes_a_message_that_has_arrived_in_many_pieces() {
         ]),
         ..Plan::default()
     };
-    let (mut receiver, _) = scripted(plan, Options::new());
+    let (mut receiver, _) = scripted(plan, Options::new(), Opened::default());
     let received = receiver.try_receive().unwrap().unwrap();
     assert_eq!(received.as_bytes(), [[1; 200], [2; 200]].concat());
+}
+
+#[test]
+fn a_call_that_must_not_wait_is_not_held_by_a_compressed_message_that_does_not_grow() {
+    let _stage = Stage::enter();
+    const EMPTY_BLOCK: [u8; 5] = [0, 0, 0, 0xff, 0xff];
+    // A text of 2^50 bytes and more, compressed, its mask zero.
+    let mut inbound = b"\xc1\xff\0\x04\0\0\0\0\0\0\0\0\0\0".to_vec();
+    inbound.extend_from_slice(&EMPTY_BLOCK.repeat(4 << 20));
+    let len = inbound.len();
+    let plan = Plan {
+        is_smooth: true,
+        inbound,
+        ..Plan::default()
+    };
+    let opened = Opened {
+        deflate: Some(agreed()),
+        ..Opened::default()
+    };
+    let (mut receiver, script) = scripted(plan, Options::new(), opened);
+    let received = receiver.try_receive();
+    let is_late = matches!(received, Err(Error::Timeout(Phase::Receive)));
+    assert!(is_late, "{received:?}");
+    let received: usize = script
+        .calls()
+        .iter()
+        .filter_map(|call| match call {
+            Call::Recv(_, received) => received.ok(),
+            _ => None,
+        })
+        .sum();
+    assert!((16 << 20..len).contains(&received), "{received}");
 }
 
 #[test]
@@ -692,7 +728,7 @@ fn a_call_that_must_not_wait_is_not_held_by_pings_without_end() {
         inbound: frames(&[ping; 1000]),
         ..Plan::default()
     };
-    let (mut receiver, script) = scripted(plan, Options::new());
+    let (mut receiver, script) = scripted(plan, Options::new(), Opened::default());
     let mut calls = 0;
     while let Err(Error::Timeout(Phase::Receive)) = receiver.try_receive() {
         calls += 1;

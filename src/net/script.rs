@@ -30,6 +30,8 @@ pub(crate) struct Plan {
     pub(crate) inbound: Vec<u8>,
     /// Each call moves one byte, and nothing else happens.
     pub(crate) is_bytewise: bool,
+    /// Each call moves all that there is room for, and nothing else happens.
+    pub(crate) is_smooth: bool,
     /// After so many bytes of the peer's the connection is reset.
     pub(crate) reset_after_received: Option<usize>,
     /// After so many bytes to the peer.
@@ -253,7 +255,7 @@ impl Script {
 impl State {
     /// Whether something goes wrong, one time in `times`.
     fn fault(&mut self, times: usize) -> bool {
-        !self.plan.is_bytewise && self.chance.one_in(times)
+        !self.plan.is_bytewise && !self.plan.is_smooth && self.chance.one_in(times)
     }
 
     fn recv(&mut self, room: usize, flags: RecvFlags) -> Result<usize, Errno> {
@@ -305,6 +307,9 @@ impl State {
     fn piece(&mut self, most: usize) -> usize {
         if self.plan.is_bytewise || most == 0 {
             return most.min(1);
+        }
+        if self.plan.is_smooth {
+            return most;
         }
         let limit = [1, 2, 7, 130, 1400, usize::MAX][self.chance.below(6)];
         1 + self.chance.below(most.min(limit))

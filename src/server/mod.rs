@@ -334,13 +334,13 @@ impl ServerHandle {
 
     /// Stops the server: accepts nobody any more, closes every connection with code 1001, and waits until
     /// all have ended, for `drain` at the most; then cuts those that are left. Returns how many threads are
-    /// still busy: 0 unless a handler or a logger of yours does not return.
+    /// still busy: 0 unless a handler or a logger of yours does not return, or nobody takes events.
     ///
     /// Blocks until then, a quarter of a second longer than `drain` at the most. May be called inside a
     /// handler, whose own connection it does not wait for, whichever thread it is on; nor for those of other
-    /// handlers that are inside `stop`. It does wait for a [`WebSocket`] or [events](WebSocket::events) that another
-    /// thread was given to receive by itself: that thread should drop them before it stops the server. A second
-    /// call waits like the first.
+    /// handlers that are inside `stop`. It does wait for a [`WebSocket`] or [events](WebSocket::events) that a
+    /// thread was given to receive by itself, unless the server's thread that gave it away is the one that calls: let go of
+    /// it before. A second call waits like the first.
     pub fn stop(&self, drain: Duration) -> usize {
         self.control.stop(drain)
     }
