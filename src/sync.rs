@@ -1,9 +1,15 @@
-//! What an open connection's threads wait with: the standard library's, or in the models that tests/models.sh runs
-//! shuttle's, which tries one order of the threads after another.
+//! What an open connection's threads wait with, and the clock: the standard library's, or in the models that
+//! tests/models.sh runs shuttle's, which tries one order of the threads after another, and a clock that they move.
 //! Where a unit test plays a script, what a thread would do is done by the test's own.
 
 #[cfg(not(all(test, shuttle)))]
 pub(crate) use std::sync::{Condvar, Mutex, MutexGuard};
+
+/// What the clock says.
+#[cfg(not(all(test, shuttle)))]
+pub(crate) fn now() -> std::time::Instant {
+    std::time::Instant::now()
+}
 
 #[cfg(not(test))]
 pub(crate) use crate::threads::spawn;
@@ -12,7 +18,7 @@ pub(crate) use crate::threads::spawn;
 pub(crate) use crate::net::script::spawn;
 
 #[cfg(all(test, shuttle))]
-pub(crate) use self::timed::{Condvar, let_deadlines_pass};
+pub(crate) use self::timed::{Condvar, let_deadlines_pass, now, pass};
 #[cfg(all(test, shuttle))]
 pub(crate) use shuttle::{
     sync::{Mutex, MutexGuard},

@@ -7,11 +7,11 @@ use std::{
     collections::{BTreeSet, HashMap},
     io,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak},
+    sync::{PoisonError, Weak},
     time::Instant,
 };
 
-use crate::threads;
+use crate::sync::{Condvar, Mutex, MutexGuard, now};
 
 /// What has deadlines.
 pub(crate) trait Timed: Send + Sync {
@@ -54,7 +54,7 @@ impl Watch {
         let watchdog = watchdog();
         let mut list = watchdog.lock();
         if !list.is_running {
-            threads::spawn("wstrand-watch", Some(STACK_BYTES), || watchdog.run())?;
+            start(watchdog)?;
             list.is_running = true;
         }
         list.last_id += 1;
@@ -107,53 +107,72 @@ impl Watchdog {
         }
     }
 
-    fn run(&self) {
-        let mut list = self.lock();
-        loop {
-            let Some(&(at, id)) = list.by_time.first() else {
-                list = self
-                    .sooner
-                    .wait(list)
-                    .unwrap_or_else(PoisonError::into_inner);
-                continue;
-            };
-            let now = Instant::now();
-            if at > now {
-                list = self
-                    .sooner
-                    .wait_timeout(list, at - now)
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .0;
-                continue;
-            }
-            list.by_time.pop_first();
-            let timed = list.watched.get_mut(&id).and_then(|watched| {
-                watched.at = None;
-                watched.timed.upgrade()
-            });
-            drop(list);
-            // Without the lock: what is looked at may note another time, or be dropped here.
-            // A panic is a logger's, and must not end everybody's deadlines.
-            let look = AssertUnwindSafe(|| timed.and_then(|timed| timed.look(now)));
-            let next = catch_unwind(look).unwrap_or_default();
-            self.set(self.lock(), id, next);
-            list = self.lock();
+    fn new() -> Self {
+        Self {
+            list: Mutex::default(),
+            sooner: Condvar::new(),
         }
+    }
+
+    /// Looks at what is due first, or waits until something is or a sooner time is noted.
+    fn turn<'a>(&'a self, mut list: MutexGuard<'a, List>) -> MutexGuard<'a, List> {
+        let Some(&(at, id)) = list.by_time.first() else {
+            return self
+                .sooner
+                .wait(list)
+                .unwrap_or_else(PoisonError::into_inner);
+        };
+        let now = now();
+        if at > now {
+            return self
+                .sooner
+                .wait_timeout(list, at - now)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+        list.by_time.pop_first();
+        let timed = list.watched.get_mut(&id).and_then(|watched| {
+            watched.at = None;
+            watched.timed.upgrade()
+        });
+        drop(list);
+        // Without the lock: what is looked at may note another time, or be dropped here.
+        // A panic is a logger's, and must not end everybody's deadlines.
+        let look = AssertUnwindSafe(|| timed.and_then(|timed| timed.look(now)));
+        let next = catch_unwind(look).unwrap_or_default();
+        self.set(self.lock(), id, next);
+        self.lock()
     }
 }
 
+#[cfg(not(all(test, shuttle)))]
 fn watchdog() -> &'static Watchdog {
-    static WATCHDOG: OnceLock<Watchdog> = OnceLock::new();
-    WATCHDOG.get_or_init(|| Watchdog {
-        list: Mutex::default(),
-        sooner: Condvar::new(),
-    })
+    static WATCHDOG: std::sync::OnceLock<Watchdog> = std::sync::OnceLock::new();
+    WATCHDOG.get_or_init(Watchdog::new)
 }
 
+#[cfg(not(all(test, shuttle)))]
+fn start(watchdog: &'static Watchdog) -> io::Result<()> {
+    let run = || {
+        let mut list = watchdog.lock();
+        loop {
+            list = watchdog.turn(list);
+        }
+    };
+    crate::threads::spawn("wstrand-watch", Some(STACK_BYTES), run).map(drop)
+}
+
+#[cfg(all(test, shuttle))]
+use models::{start, watchdog};
+
 /// What it calls is shallow; nothing of the user's runs here but a logger.
+#[cfg(not(all(test, shuttle)))]
 const STACK_BYTES: usize = 256 * 1024;
 
-#[cfg(test)]
+#[cfg(all(test, shuttle))]
+pub(crate) mod models;
+
+#[cfg(all(test, not(shuttle)))]
 mod tests {
     use std::{
         sync::{Arc, mpsc},

@@ -17,7 +17,7 @@ use crate::{
         CloseFrame, Opcode, Role,
         close::{self, MAX_CLOSE_REASON},
     },
-    sync::MutexGuard,
+    sync::{MutexGuard, now},
 };
 
 impl Shared {
@@ -40,7 +40,7 @@ impl Shared {
             return;
         }
         state.queue_close(close);
-        let deadline = Instant::now().checked_add(self.options.close_timeout);
+        let deadline = now().checked_add(self.options.close_timeout);
         state.close_deadline = deadline;
         self.write_close(state);
         if let Some(deadline) = deadline {
@@ -233,7 +233,7 @@ impl State {
 
     /// Whether the peer's Close has not been received in time.
     fn is_close_overdue(&self) -> bool {
-        let has_passed = |deadline: Instant| deadline <= Instant::now();
+        let has_passed = |deadline: Instant| deadline <= now();
         self.close_received.is_none() && self.close_deadline.is_some_and(has_passed)
     }
 }

@@ -14,6 +14,7 @@ use crate::{
     connection::shared::{Shared, State},
     net::socket::Wait,
     protocol::ControlPayload,
+    sync::now,
     watchdog::Timed,
 };
 
@@ -72,7 +73,7 @@ impl Keepalive {
     pub(super) fn new(options: &Options) -> Self {
         let next = options
             .ping_interval
-            .and_then(|interval| Instant::now().checked_add(interval));
+            .and_then(|interval| now().checked_add(interval));
         Self {
             interval: options.ping_interval,
             pong_timeout: options.pong_timeout,
@@ -107,7 +108,7 @@ impl Keepalive {
     pub(super) fn take_ping(&mut self) -> Option<[u8; 4]> {
         match &mut self.stage {
             Stage::Queued { taken } if taken.is_none() => {
-                *taken = Some(Instant::now());
+                *taken = Some(now());
                 Some(self.sequence.to_be_bytes())
             }
             _ => None,
@@ -126,7 +127,7 @@ impl Keepalive {
             return;
         }
         if let Some(since) = since {
-            let round_trip = since.elapsed();
+            let round_trip = now().saturating_duration_since(since);
             self.round_trip = Some(round_trip);
             self.smoothed_round_trip = Some(match self.smoothed_round_trip {
                 None => round_trip,
@@ -199,7 +200,7 @@ impl Shared {
     /// Says that the ping has been written: from now on the peer owes us something.
     pub(super) fn ping_is_out(&self, state: &mut State) {
         state.keepalive.stage = Stage::Awaiting {
-            since: Instant::now(),
+            since: now(),
             suspected_at: None,
         };
         if let Some(at) = state.keepalive.next_look() {
@@ -264,3 +265,6 @@ impl Shared {
         Verdict::LookAt(now.checked_add(again))
     }
 }
+
+#[cfg(all(test, shuttle))]
+mod models;

@@ -12,7 +12,7 @@
 
 use std::{
     sync::{Arc, PoisonError, atomic::Ordering},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use crate::{
@@ -24,7 +24,7 @@ use crate::{
         deflate::Failed,
         encoder::{self, EncodeError, OpenFrame},
     },
-    sync::{MutexGuard, spawn},
+    sync::{MutexGuard, now, spawn},
 };
 
 /// What a sender does where it would have to wait.
@@ -573,7 +573,7 @@ impl Shared {
         // Nothing more can be sent, but what the peer sent before may still be read: its Close, perhaps. If
         // the socket is not dead after all, the reader does not wait for ever.
         let error = state.keep(error);
-        let deadline = Instant::now().checked_add(self.options.close_timeout);
+        let deadline = now().checked_add(self.options.close_timeout);
         state.close_deadline = state.close_deadline.or(deadline);
         if let Some(socket) = state.socket.clone() {
             state.is_writing = true; // to the end, which may be a word of TLS's

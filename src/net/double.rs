@@ -21,6 +21,7 @@ pub(crate) struct Double {
     is_slow: bool,
     is_sending: AtomicBool,
     is_finished: AtomicBool,
+    is_broken: AtomicBool,
     is_shut: AtomicBool,
     /// How often the peer still says something that is no data and wants an answer.
     interruptions: AtomicUsize,
@@ -40,7 +41,9 @@ impl Double {
         assert!(!was_sending, "two writers at a time");
         thread::yield_now();
         let all = pieces.concat();
-        let is_cut = self.is_shut.load(Ordering::SeqCst) || self.is_finished.load(Ordering::SeqCst);
+        let is_cut = [&self.is_shut, &self.is_finished, &self.is_broken]
+            .iter()
+            .any(|end| end.load(Ordering::SeqCst));
         let may_stop = wait == Wait::Never || (self.is_slow && thread_rng().gen_range(0..4) == 0);
         let result = match (is_cut, may_stop) {
             (true, _) => Err(io::ErrorKind::BrokenPipe.into()),
@@ -52,6 +55,12 @@ impl Double {
         }
         self.is_sending.store(false, Ordering::SeqCst);
         result
+    }
+
+    /// Has every further write fail, which nobody who reads finds out.
+    pub(crate) fn break_off(&self) {
+        thread::yield_now();
+        self.is_broken.store(true, Ordering::SeqCst);
     }
 
     /// Has the peer say `times` something that is no data, before the end.
@@ -94,6 +103,10 @@ impl Double {
 
     pub(super) fn shutdown(&self) {
         self.is_shut.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn is_shut(&self) -> bool {
+        self.is_shut.load(Ordering::SeqCst)
     }
 
     pub(crate) fn taken(&self) -> Vec<u8> {

@@ -1,12 +1,13 @@
-//! Shuttle's condition, which never times out by itself, with deadlines that pass when chance will.
+//! Shuttle's condition, which never times out by itself, with a clock that a model moves, and deadlines that pass
+//! when chance will.
 
 use std::{
-    cell::Cell,
+    cell::{Cell, RefCell},
     sync::{
         Arc, LockResult,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use shuttle::{
@@ -16,7 +17,7 @@ use shuttle::{
 };
 
 #[derive(Debug, Default)]
-pub(crate) struct Condvar(shuttle::sync::Condvar);
+pub(crate) struct Condvar(Arc<shuttle::sync::Condvar>);
 
 /// As the standard library's, which nothing else can make.
 #[derive(Debug, Clone, Copy)]
@@ -28,6 +29,39 @@ pub(crate) struct Passing;
 thread_local! {
     /// All threads of a model are one of the system's.
     static DEADLINES_PASS: Cell<bool> = const { Cell::new(false) };
+    static CLOCK: RefCell<Clock> = RefCell::new(Clock {
+        now: Instant::now(),
+        waiting: Vec::new(),
+    });
+}
+
+/// A time that stands still until [`pass`] moves it.
+struct Clock {
+    now: Instant,
+    /// Until when somebody waits, and what wakes him.
+    waiting: Vec<(Instant, Arc<shuttle::sync::Condvar>)>,
+}
+
+pub(crate) fn now() -> Instant {
+    CLOCK.with_borrow(|clock| clock.now)
+}
+
+/// Has so much time pass. Comes back when all those are awake whose time that was.
+pub(crate) fn pass(time: Duration) {
+    thread::yield_now();
+    CLOCK.with_borrow_mut(|clock| clock.now += time);
+    loop {
+        let due: Vec<_> = CLOCK.with_borrow(|clock| {
+            let is_due = |(until, _): &&(Instant, _)| *until <= clock.now;
+            let due = clock.waiting.iter().filter(is_due);
+            due.map(|(_, waiter)| waiter.clone()).collect()
+        });
+        if due.is_empty() {
+            return;
+        }
+        due.iter().for_each(|waiter| waiter.notify_all());
+        thread::yield_now();
+    }
 }
 
 /// Has timed waits of this model end by themselves, each second one. In all others time stands still, so that
@@ -54,11 +88,20 @@ impl Condvar {
         Self::default()
     }
 
+    pub(crate) fn notify_one(&self) {
+        self.0.notify_one();
+    }
+
     pub(crate) fn notify_all(&self) {
         self.0.notify_all();
     }
 
-    /// Waits to be notified, or for a time that has nothing to do with `timeout`.
+    pub(crate) fn wait<'a, T>(&self, guard: MutexGuard<'a, T>) -> LockResult<MutexGuard<'a, T>> {
+        self.0.wait(guard)
+    }
+
+    /// Waits to be notified, or until the model's clock has moved so far; or, where deadlines pass by themselves, for
+    /// a time that has nothing to do with `timeout`.
     pub(crate) fn wait_timeout<'a, T>(
         &self,
         guard: MutexGuard<'a, T>,
@@ -66,7 +109,7 @@ impl Condvar {
     ) -> LockResult<(MutexGuard<'a, T>, WaitTimeoutResult)> {
         let passes = DEADLINES_PASS.get() && timeout != Duration::MAX && thread_rng().gen_bool(0.5);
         if !passes {
-            return Ok((self.0.wait(guard).unwrap(), WaitTimeoutResult(false)));
+            return Ok(self.wait_for_clock(guard, timeout));
         }
         // Nobody's notification comes as late as this: only the clock wakes this thread, and nobody else.
         let clock = Arc::new((shuttle::sync::Condvar::new(), AtomicBool::new(false)));
@@ -82,5 +125,24 @@ impl Condvar {
         let guard = alarm.wait(guard).unwrap();
         is_heard.store(true, Ordering::SeqCst);
         Ok((guard, WaitTimeoutResult(true)))
+    }
+
+    fn wait_for_clock<'a, T>(
+        &self,
+        guard: MutexGuard<'a, T>,
+        timeout: Duration,
+    ) -> (MutexGuard<'a, T>, WaitTimeoutResult) {
+        let Some(until) = now().checked_add(timeout) else {
+            return (self.0.wait(guard).unwrap(), WaitTimeoutResult(false));
+        };
+        CLOCK.with_borrow_mut(|clock| clock.waiting.push((until, self.0.clone())));
+        let guard = self.0.wait(guard).unwrap();
+        let has_passed = CLOCK.with_borrow_mut(|clock| {
+            let is_own = |(at, waiter): &(Instant, _)| *at == until && Arc::ptr_eq(waiter, &self.0);
+            let own = clock.waiting.iter().position(is_own);
+            clock.waiting.swap_remove(own.expect("it was noted"));
+            until <= clock.now
+        });
+        (guard, WaitTimeoutResult(has_passed))
     }
 }

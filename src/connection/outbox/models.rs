@@ -423,6 +423,67 @@ fn a_cut_wakes_everybody() {
     });
 }
 
+/// Without a reader, so that only who writes finds out.
+#[test]
+fn a_socket_that_breaks_wakes_who_waits_and_all_are_told_the_same() {
+    check(|| {
+        let model = Model::new(false);
+        let writers = [(1, 30), (2, 30), (3, LARGE)].map(|(who, len)| {
+            model.spawn(move |model| {
+                (0..2).try_for_each(|number| model.send(who, number, len, Patience::Wait))
+            })
+        });
+        let trying = model.spawn(|model| match model.send(4, 0, 30, Patience::Try) {
+            Err(Error::Full) => Ok(()),
+            other => other,
+        });
+        let streaming = model.spawn(|model| model.stream(5, 0));
+        let breaking = model.spawn(|model| model.double.break_off());
+        breaking.join().unwrap();
+        let sending = writers.into_iter().chain([trying, streaming]);
+        let mut results: Vec<_> = sending.map(|thread| thread.join().unwrap()).collect();
+        model.until_written();
+        results.extend([0, 1].map(|number| model.send(6, number, 20, Patience::Wait)));
+        let told: Vec<_> = results.into_iter().filter_map(Result::err).collect();
+        assert!(told.iter().all(|error| matches!(error, Error::Io { .. })));
+        let told: Vec<_> = told.iter().map(Error::to_string).collect();
+        assert!(
+            told.len() >= 2 && told.iter().all(|error| *error == told[0]),
+            "{told:?}"
+        );
+        let state = model.shared.lock();
+        assert_eq!((state.waiters, state.role_waiters), (0, 0));
+        // What the socket does not take, and nobody will read about, ends all the same.
+        assert!(state.buffered() == 0 && state.close_deadline.is_some());
+    });
+}
+
+#[test]
+fn whoever_waits_for_close_to_go_out_is_told_when_the_socket_breaks() {
+    check(|| {
+        let model = Model::new(false);
+        let writers = [(1, 30), (2, LARGE)].map(|(who, len)| {
+            model.spawn(move |model| {
+                let result =
+                    (0..2).try_for_each(|number| model.send(who, number, len, Patience::Wait));
+                assert!(
+                    matches!(result, Ok(()) | Err(Error::Closed(_) | Error::Io { .. })),
+                    "{result:?}"
+                );
+            })
+        });
+        let closing = model.spawn(|model| model.shared.start_close(CloseFrame::new(1000, "")));
+        let waiting = model.spawn(|model| assert!(model.shared.wait_written(Wait::Forever)));
+        let breaking = model.spawn(|model| model.double.break_off());
+        for thread in writers.into_iter().chain([closing, waiting, breaking]) {
+            thread.join().unwrap();
+        }
+        model.until_written();
+        let state = model.shared.lock();
+        assert_eq!((state.waiters, state.role_waiters), (0, 0));
+    });
+}
+
 /// Sends to a group what tells whose it is; returns for how many members it was queued.
 fn announce(group: &Group, who: u8, number: u8, len: usize) -> usize {
     let mut payload = vec![0; len];
