@@ -36,6 +36,8 @@ pub(crate) struct Plan {
     pub(crate) reset_after_received: Option<usize>,
     /// After so many bytes to the peer.
     pub(crate) reset_after_sent: Option<usize>,
+    /// What was put off may also happen while this thread sends.
+    pub(crate) others_run_in_sends: bool,
 }
 
 /// A call, and what it came to.
@@ -208,6 +210,9 @@ impl Script {
     }
 
     pub(super) fn send(&self, pieces: [&[u8]; 2]) -> Result<usize, Errno> {
+        if self.lock().plan.others_run_in_sends {
+            self.let_others_run();
+        }
         let mut state = self.lock();
         let all = pieces[0].len() + pieces[1].len();
         let result = state.send(all);

@@ -1,12 +1,17 @@
 use std::{
+    cell::Cell,
     net::{TcpListener, TcpStream},
+    rc::Rc,
     sync::mpsc,
     thread,
     time::{Duration, Instant},
 };
 
 use super::*;
-use crate::net::socket::{Socket, Tcp};
+use crate::net::{
+    script::{Chance, Plan, Script, Stage, put_off},
+    socket::{Socket, Tcp},
+};
 
 /// TLS with no secrets: `?` is a message that wants an answer, which is `!`, everything else is data. So the peer can
 /// ask as fast as a socket goes.
@@ -198,4 +203,185 @@ fn what_a_session_below_has_kept_is_written_by_whoever_sends_next() {
     assert!(!stream.has_unsent());
     stream.shutdown();
     assert_eq!(listening.join().unwrap(), taken as u64);
+}
+
+/// As [`Plain`], but what goes out is in records that are numbered as they are made, which as in TLS must arrive so.
+struct Numbered {
+    pipe: Pipe,
+    made: u32,
+}
+
+impl Numbered {
+    fn record(&mut self, kind: u8, bytes: &[u8]) -> io::Result<()> {
+        let mut record = vec![kind];
+        record.extend(self.made.to_be_bytes());
+        record.extend((bytes.len() as u32).to_be_bytes());
+        record.extend(bytes);
+        self.made += 1;
+        self.pipe.write_all(&record)
+    }
+}
+
+impl Read for Numbered {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let len = self.pipe.read(out)?;
+            let data: Vec<u8> = out[..len].iter().copied().filter(|&b| b != b'?').collect();
+            for _ in data.len()..len {
+                self.record(b'!', &[])?;
+            }
+            out[..data.len()].copy_from_slice(&data);
+            if !data.is_empty() || len == 0 {
+                return Ok(data.len());
+            }
+        }
+    }
+}
+
+impl Write for Numbered {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.record(b'.', bytes)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Engine for Numbered {
+    fn say_goodbye(&mut self) {}
+
+    fn peer_certificate(&self) -> Option<Vec<u8>> {
+        None
+    }
+}
+
+/// A stream that one thread reads and others write, as a connection's are, over a script that says when.
+struct Shared {
+    stream: Stream,
+    is_reading: Cell<bool>,
+    is_writing: Cell<bool>,
+    has_ended: Cell<bool>,
+    heard: Cell<Vec<u8>>,
+    said: Cell<Vec<u8>>,
+}
+
+impl Shared {
+    fn read(&self, chance: &mut Chance) {
+        if self.is_reading.replace(true) {
+            return;
+        }
+        let mut buffer = Vec::with_capacity(1 + chance.below(3000));
+        match self.stream.receive(&mut buffer, Wait::Never) {
+            Ok(0) => self.has_ended.set(true),
+            Ok(_) => {
+                let mut heard = self.heard.take();
+                heard.append(&mut buffer);
+                self.heard.set(heard);
+            }
+            // What that wants for an answer is the writer's where somebody writes.
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => self.flush(Wait::Never),
+            Err(error) => assert_eq!(error.kind(), io::ErrorKind::WouldBlock, "{error}"),
+        }
+        self.is_reading.set(false);
+    }
+
+    fn write(&self, chance: &mut Chance) {
+        if self.is_writing.replace(true) {
+            return;
+        }
+        let bytes: Vec<u8> = (0..chance.below(2000)).map(|n| n as u8).collect();
+        let wait = [Wait::Never, Wait::Forever][chance.below(2)];
+        let taken = self.stream.send(&bytes, wait).unwrap();
+        let mut said = self.said.take();
+        said.extend(&bytes[..taken]);
+        self.said.set(said);
+        self.is_writing.set(false);
+    }
+
+    fn flush(&self, wait: Wait) {
+        if !self.is_writing.replace(true) {
+            self.stream.flush(wait).unwrap();
+            self.is_writing.set(false);
+        }
+    }
+}
+
+/// Plays the reader's and the writers' calls inside of each other, and judges what came of it.
+fn interleave(seed: u64) {
+    let _stage = Stage::enter();
+    let mut chance = Chance(!seed);
+    let rarely = 1 + chance.below(100);
+    let inbound: Vec<u8> = (0..chance.below(40_000))
+        .map(|n| match chance.one_in(rarely + 10) {
+            true => b'?',
+            false => b'a' + (n % 26) as u8,
+        })
+        .collect();
+    let script = Arc::new(Script::new(Plan {
+        seed,
+        inbound: inbound.clone(),
+        others_run_in_sends: true,
+        ..Plan::default()
+    }));
+    let socket = Stream::Plain(Arc::new(Socket::scripted(script.clone())));
+    let pipe = Pipe::default();
+    let engine = Numbered {
+        pipe: pipe.clone(),
+        made: 0,
+    };
+    let done = Attempt::Done(Box::new(engine));
+    let session = TlsSession::shake_hands(done, pipe, &socket, Wait::Forever).unwrap();
+    let shared = Rc::new(Shared {
+        stream: Stream::Tls(Box::new(socket), session),
+        is_reading: Cell::default(),
+        is_writing: Cell::default(),
+        has_ended: Cell::default(),
+        heard: Cell::default(),
+        said: Cell::default(),
+    });
+    while !shared.has_ended.get() {
+        for act in [Shared::read, Shared::write] {
+            let (shared, mut chance) = (shared.clone(), chance.clone());
+            drop(put_off(move || act(&shared, &mut chance)));
+        }
+        match chance.one_in(2) {
+            true => shared.read(&mut chance),
+            false => shared.write(&mut chance),
+        }
+    }
+    shared.flush(Wait::Forever);
+
+    let (mut said, mut answers) = (Vec::<u8>::new(), 0);
+    let sent = script.sent();
+    let mut rest = &sent[..];
+    for number in 0u32.. {
+        let Some((head, behind)) = rest.split_at_checked(9) else {
+            break;
+        };
+        let four = |at: usize| u32::from_be_bytes(head[at..at + 4].try_into().unwrap());
+        assert_eq!(four(1), number, "out of order");
+        let (payload, behind) = behind.split_at(four(5) as usize);
+        said.extend(payload);
+        answers += usize::from(head[0] == b'!');
+        rest = behind;
+    }
+    assert!(rest.is_empty());
+    assert!(said == shared.said.take());
+    let (asked, told): (Vec<u8>, Vec<u8>) = inbound.iter().partition(|byte| **byte == b'?');
+    assert_eq!(answers, asked.len());
+    assert!(told == shared.heard.take());
+}
+
+#[test]
+fn what_a_reader_and_writers_have_the_session_say_goes_out_once_and_in_the_order_in_which_it_was_said()
+ {
+    in_time(|| {
+        for seed in 0..300 {
+            let playing = thread::Builder::new().name(format!("seed {seed}"));
+            let played = playing.spawn(move || interleave(seed)).unwrap().join();
+            played.unwrap();
+        }
+    });
 }
