@@ -304,14 +304,21 @@ fn resets_are_errors_and_what_was_not_reset_goes_on() {
     }
 }
 
-/// Both ends are on that system: ten megabytes each way, over TLS.
+/// What the programs that speak TLS find in their directory.
 #[cfg(feature = "tls")]
-#[test]
-fn a_system_that_interrupts_and_shortens_calls_loses_nothing_over_tls() {
+fn certificates() -> scratch::Scratch {
     let folder = scratch::Scratch::new();
     folder.write("ca.pem", &certs::authority().pem);
     folder.write("server.pem", &certs::good().chain);
     folder.write("server.key", &certs::good().key);
+    folder
+}
+
+/// Both ends are on that system: ten megabytes each way, over TLS.
+#[cfg(feature = "tls")]
+#[test]
+fn a_system_that_interrupts_and_shortens_calls_loses_nothing_over_tls() {
+    let folder = certificates();
     let path = folder.dir().to_str().expect("a path in UTF-8");
     for seed in 13..=14 {
         let faults = [("interrupt", 100), ("shorten", 100), ("accept", 0)];
@@ -322,6 +329,54 @@ fn a_system_that_interrupts_and_shortens_calls_loses_nothing_over_tls() {
 #[test]
 fn clients_for_whom_there_is_no_thread_are_told_and_the_others_served() {
     run("faults.c", &["threads"], 9, &[("thread", 100)]);
+}
+
+/// Runs a program of `tests/c` again and again, on a system that refuses what it wants first, second and so on, until it
+/// does not want as much. Returns how often that was, or somewhat less.
+fn refuse_each(command: impl Fn() -> Command + Sync, variable: &str, kind: &str) -> usize {
+    let (library, shim) = interposed();
+    let was_refused = |nth: usize| {
+        let mut command = command();
+        command
+            .env("LD_LIBRARY_PATH", library)
+            .env("LD_PRELOAD", shim)
+            .env(variable, nth.to_string());
+        let finished = Process::start(&mut command).succeed_within(LONG);
+        let told = format!("shim: {kind} 1");
+        finished.stderr.contains(&told)
+    };
+    let were_refused = |first: usize| {
+        thread::scope(|scope| {
+            let runs = [0, 1, 2, 3].map(|more| scope.spawn(move || was_refused(first + more)));
+            let mut runs = runs.into_iter();
+            runs.all(|run| run.join().expect("an error, or it is done without"))
+        })
+    };
+    (1..)
+        .step_by(4)
+        .find(|first| !were_refused(*first))
+        .expect("there is an end")
+}
+
+#[test]
+fn whichever_thread_cannot_be_started_there_is_an_error_or_it_is_done_without() {
+    let program = build("faults-threads", "refused.c", "c11", &["-O1"]);
+    let wanted = refuse_each(|| Command::new(&program), "SHIM_REFUSE", "thread");
+    assert!(wanted > 40, "{wanted}");
+}
+
+#[cfg(feature = "tls")]
+#[test]
+fn whatever_there_is_no_memory_for_over_tls_there_is_an_error_or_it_is_done_without() {
+    let program = build("faults-memory", "starved.c", "c11", &["-O1"]);
+    let folder = certificates();
+    let command = || {
+        let mut command = Command::new(&program);
+        command.arg(folder.dir());
+        command
+    };
+    let wanted = refuse_each(command, "SHIM_STARVE", "memory");
+    assert!(wanted > 20, "{wanted}");
 }
 
 #[test]

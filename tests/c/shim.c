@@ -9,6 +9,8 @@
      connect     no way to an address, at once or after a while
      lookup      no address of a name
 
+   With SHIM_REFUSE the so manieth thread that the program wants cannot be started, whoever wants it; with SHIM_STARVE
+   there is no memory for the so manieth request of 4 KiB or more that the program has had counted.
    At the end it says on stderr how often each came to pass. It works where the calls go through the C library: rustix with its
    feature use-libc. */
 #define _GNU_SOURCE
@@ -27,20 +29,25 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum kind { INTERRUPT, SHORTEN, ACCEPT, RESET, THREAD, CONNECT, LOOKUP, KINDS };
+enum kind { INTERRUPT, SHORTEN, ACCEPT, RESET, THREAD, CONNECT, LOOKUP, MEMORY, KINDS };
 
-static const char *const names[KINDS] = {"interrupt", "shorten", "accept", "reset", "thread", "connect", "lookup"};
+static const char *const names[KINDS] = {"interrupt", "shorten", "accept", "reset", "thread", "connect",
+                                          "lookup", "memory"};
 static atomic_ullong state;
 static atomic_long injected[KINDS];
 static bool wanted[KINDS];
+static long refused, starved;
 
 __attribute__((constructor)) static void start(void)
 {
-    const char *seed = getenv("SHIM_SEED"), *faults = getenv("SHIM_FAULTS");
+    const char *seed = getenv("SHIM_SEED"), *faults = getenv("SHIM_FAULTS"), *nth = getenv("SHIM_REFUSE");
+    const char *request = getenv("SHIM_STARVE");
     int kind;
     state = seed == NULL ? 1 : strtoull(seed, NULL, 10) * 2654435761u + 1;
     for (kind = 0; kind < KINDS; kind++)
         wanted[kind] = faults != NULL && strstr(faults, names[kind]) != NULL;
+    refused = nth == NULL ? 0 : atol(nth);
+    starved = request == NULL ? 0 : atol(request);
 }
 
 /* That it did what a test is about, the test looks for. */
@@ -175,9 +182,15 @@ int accept4(int fd, struct sockaddr *address, socklen_t *size, int flags)
 int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *), void *argument)
 {
     static atomic_int started;
+    static atomic_long asked;
     char own[16] = "";
     REAL(int, "pthread_create", pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
     prctl(PR_GET_NAME, own);
+    if (++asked == refused) {
+        fprintf(stderr, "shim: refused to %s\n", own);
+        injected[THREAD]++;
+        return EAGAIN;
+    }
     if (wanted[THREAD] && strcmp(own, "wstrand-accept") == 0 && ++started % 3 == 0) {
         injected[THREAD]++;
         return EAGAIN;
@@ -234,4 +247,48 @@ int getaddrinfo(const char *node, const char *service, const struct addrinfo *hi
         return errors[next(sizeof errors / sizeof *errors)];
     }
     return real(node, service, hints, result);
+}
+
+/* What there is beneath the C library's own, for which nothing needs to be looked up. */
+extern void *__libc_malloc(size_t), *__libc_calloc(size_t, size_t), *__libc_realloc(void *, size_t);
+extern void *__libc_memalign(size_t, size_t);
+
+enum { LARGE = 4096 };
+static atomic_bool counts;
+
+void shim_count_requests(bool on)
+{
+    counts = on;
+}
+
+static bool is_starved(size_t size)
+{
+    static atomic_long requests;
+    if (size < LARGE || !counts || ++requests != starved)
+        return false;
+    fail(MEMORY, ENOMEM);
+    return true;
+}
+
+void *malloc(size_t size)
+{
+    return is_starved(size) ? NULL : __libc_malloc(size);
+}
+
+void *calloc(size_t count, size_t size)
+{
+    return is_starved(count * size) ? NULL : __libc_calloc(count, size);
+}
+
+void *realloc(void *block, size_t size)
+{
+    return is_starved(size) ? NULL : __libc_realloc(block, size);
+}
+
+int posix_memalign(void **block, size_t alignment, size_t size)
+{
+    if (is_starved(size))
+        return ENOMEM;
+    *block = __libc_memalign(alignment, size);
+    return *block == NULL ? ENOMEM : 0;
 }
