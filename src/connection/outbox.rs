@@ -612,7 +612,7 @@ impl Shared {
             let is_news = state.lacks_flusher.is_none();
             state.lacks_flusher.get_or_insert(self.send_deadline());
             drop(state);
-            self.wake_watchdog_at(Instant::now() + WITHOUT_FLUSHER);
+            self.wake_watchdog_at(now() + WITHOUT_FLUSHER);
             if is_news {
                 log::warn!(target: "wstrand", "cannot start a thread to send what is left: {error}");
             }
