@@ -379,9 +379,8 @@ fn what_a_reader_and_writers_have_the_session_say_goes_out_once_and_in_the_order
  {
     in_time(|| {
         for seed in 0..300 {
-            let playing = thread::Builder::new().name(format!("seed {seed}"));
-            let played = playing.spawn(move || interleave(seed)).unwrap().join();
-            played.unwrap();
+            println!("seed {seed}"); // the last is shown if it fails
+            interleave(seed);
         }
     });
 }
