@@ -152,7 +152,7 @@ impl Timed for Shared {
             let _ = self.flush(Wait::Never);
             state = self.lock();
             let is_late = state.lacks_flusher.is_some_and(Wait::has_passed);
-            if is_late && !state.is_writing && !state.has_flusher {
+            if is_late && state.has_output() && !state.is_writing && !state.has_flusher {
                 self.fail_writing(state, Error::Timeout(Phase::Send));
                 state = self.lock();
             }

@@ -548,8 +548,8 @@ impl Shared {
             socket.finish();
             state = self.lock();
         }
-        if state.lacks_flusher.is_some() && !state.has_output() {
-            state.lacks_flusher = None;
+        if state.lacks_flusher.is_some() {
+            state.lacks_flusher = state.has_output().then(|| self.send_deadline());
         }
         state.is_writing = false;
         let is_awaited = state.waiters > 0;

@@ -609,7 +609,6 @@ fn a_deadline_that_passes_in_mid_frame_is_an_error_and_nothing_follows() {
     assert!(in_mid_frame > 50, "{in_mid_frame}");
 }
 
-/// A server's connection over a script.
 /// Compression as both ends have it by default.
 fn agreed() -> Agreed {
     let mut headers = HeaderMap::new();
@@ -619,6 +618,7 @@ fn agreed() -> Agreed {
     Deflate::new().choose(&offers).unwrap()
 }
 
+/// A server's connection over a script.
 fn scripted(plan: Plan, options: Options, opened: Opened) -> (Receiver, Arc<Script>) {
     let script = Arc::new(Script::new(plan));
     let socket = Arc::new(Socket::scripted(script.clone()));
