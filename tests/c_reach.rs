@@ -207,7 +207,8 @@ mod proxies {
 
     fn with_proxies(run: fn(&str, &str, &[&str])) {
         let folder = certificates();
-        let (http, socks) = (free_port().to_string(), free_port().to_string());
+        let ports = [free_port(), free_port()];
+        let [http, socks] = ports.each_ref().map(ToString::to_string);
         let config = format!("Port {http}\nListen 127.0.0.1\nBasicAuth me secret\n");
         let config = folder.write("tinyproxy.conf", config);
         let mut command = Command::new(program("tinyproxy"));
@@ -277,7 +278,7 @@ mod examples {
         let mut proxy =
             Process::start(Command::new(program("tinyproxy")).args(["-d", "-c", &config]));
         until("listening", || {
-            TcpStream::connect(("127.0.0.1", port)).is_ok()
+            TcpStream::connect(("127.0.0.1", port.number)).is_ok()
         });
         let server = Server::start(staged(server).arg("0"));
         let through = |credentials: &str| {

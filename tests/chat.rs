@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 
 use c_library::{Language, compile, libraries, staged};
 use common::{PATIENCE, Process, example, program, python, root};
-use scratch::free_port;
+use scratch::{Port, free_port};
 
 #[test]
 fn one_process_alone_is_a_whole_chat_for_pages_and_both_terminal_clients() {
@@ -59,7 +59,7 @@ fn one_process_alone_is_a_whole_chat_for_pages_and_both_terminal_clients() {
 #[test]
 fn a_killed_server_behind_haproxy_loses_nobody_and_nothing_is_said_twice_or_out_of_order() {
     build_clients();
-    let redis = Redis::start(free_port());
+    let redis = Redis::start(&Arc::new(free_port()));
     let mut servers = [Some(redis.server("a")), Some(redis.server("b"))];
     let url = |server: &Option<ChatServer>| server.as_ref().expect("it runs").url.clone();
     let (_haproxy, front) = haproxy(&url(&servers[0]), &url(&servers[1]));
@@ -92,8 +92,8 @@ fn a_killed_server_behind_haproxy_loses_nobody_and_nothing_is_said_twice_or_out_
 
 #[test]
 fn while_redis_is_away_messages_wait_and_are_said_once_when_it_is_back() {
-    let port = free_port();
-    let redis = Redis::start(port);
+    let port = Arc::new(free_port());
+    let redis = Redis::start(&port);
     let servers = [redis.server("a"), redis.server("b")];
     let (_haproxy, front) = haproxy(&servers[0].url, &servers[1].url);
     let mut page = page("redis_lost", &front, None);
@@ -101,7 +101,7 @@ fn while_redis_is_away_messages_wait_and_are_said_once_when_it_is_back() {
     redis.process.kill();
     page.line("start Redis");
     // It has kept nothing: the rooms are as new to it.
-    let _redis = Redis::start(port);
+    let _redis = Redis::start(&port);
     page.line("done");
     page.succeed();
     for server in servers {
@@ -198,7 +198,7 @@ fn what_a_member_may_not_send_is_refused() {
 
 #[test]
 fn a_session_that_comes_to_another_server_says_nothing_twice_and_gets_what_it_missed() {
-    let redis = Redis::start(free_port());
+    let redis = Redis::start(&Arc::new(free_port()));
     let servers = [redis.server("a"), redis.server("b")];
     let [a, b] = &servers;
     let mut ada = Member::connect(&a.url);
@@ -274,7 +274,7 @@ fn a_redis_that_does_not_answer_is_waited_for_once_and_not_by_each_member() {
 
 #[test]
 fn what_was_said_while_redis_was_not_heard_is_told_though_it_cannot_be_read_at_once() {
-    let redis = Redis::start(free_port());
+    let redis = Redis::start(&Arc::new(free_port()));
     let server = redis.server("a");
     let mut ada = Member::connect(&server.url);
     ada.enter(&join("lobby", "Ada", SESSION, 0));
@@ -434,15 +434,16 @@ impl ChatServer {
 /// A Redis of the test's own, which keeps nothing on disk.
 struct Redis {
     process: Process,
-    port: u16,
+    port: Arc<Port>,
 }
 
 impl Redis {
-    fn start(port: u16) -> Self {
+    fn start(port: &Arc<Port>) -> Self {
         let mut command = Command::new(program("redis-server"));
         command.args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]);
         let mut process = Process::start(command.args(["--port", &port.to_string()]));
         process.line_with("Ready to accept connections");
+        let port = port.clone();
         Self { process, port }
     }
 
@@ -453,7 +454,7 @@ impl Redis {
 }
 
 /// HAProxy with the example's configuration, and the address of the page behind it.
-fn haproxy(a: &str, b: &str) -> (Process, String) {
+fn haproxy(a: &str, b: &str) -> ((Process, Port), String) {
     let port = free_port();
     let addr = |url: &str| {
         let addr = url.strip_prefix("ws://").expect("a URL");
@@ -474,11 +475,12 @@ fn haproxy(a: &str, b: &str) -> (Process, String) {
         .env("CHAT_SERVER_B", addr(b));
     let process = Process::start(&mut command);
     let deadline = Instant::now() + PATIENCE;
-    while TcpStream::connect(("127.0.0.1", port)).is_err() {
+    while TcpStream::connect(("127.0.0.1", port.number)).is_err() {
         assert!(Instant::now() < deadline, "HAProxy does not listen");
         thread::park_timeout(Duration::from_millis(5)); // it says nothing when it listens
     }
-    (process, format!("http://127.0.0.1:{port}/"))
+    let url = format!("http://127.0.0.1:{port}/");
+    ((process, port), url)
 }
 
 fn page(scenario: &str, url: &str, folder: Option<&Path>) -> Process {

@@ -282,7 +282,7 @@ fn a_streamed_message_is_compressed_as_it_is_written() {
 #[test]
 fn while_a_large_message_is_compressed_pings_pass_and_both_directions_go_on() {
     in_time(|| {
-        const LEN: usize = 5 << 20;
+        const LEN: usize = 24 << 20;
         const OTHERS: usize = 50;
         both_roles(&default_options(), |pair| {
             let Pair { ws, mut raw, .. } = pair;
@@ -295,12 +295,14 @@ fn while_a_large_message_is_compressed_pings_pass_and_both_directions_go_on() {
                 large
             };
             let (half_way, may_go_on) = mpsc::channel::<()>();
+            let (begun, begins) = mpsc::channel();
             let sending = {
                 let (sender, large) = (sender.clone(), large.clone());
                 thread::spawn(move || sender.send_binary(&large).unwrap())
             };
             let others = thread::spawn(move || {
                 may_go_on.recv().unwrap();
+                begun.send(()).unwrap();
                 for n in 0..OTHERS {
                     sender.ping(&[n as u8]).unwrap();
                     sender
@@ -321,6 +323,7 @@ fn while_a_large_message_is_compressed_pings_pass_and_both_directions_go_on() {
             let first = raw.frame();
             assert!(first.is_compressed && !first.is_final);
             half_way.send(()).unwrap();
+            begins.recv().unwrap();
             for n in 0..OTHERS {
                 let message = format!("from the peer {n} {}", "y".repeat(2000));
                 let payload = flate.deflate(message.as_bytes());

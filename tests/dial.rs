@@ -111,7 +111,10 @@ mod names {
             let url = format!("ws://two.test:{}/", variable("DIAL_PORT"));
             // Once within 300 ms: a busy machine may be late, but never early.
             let mut fastest = Duration::MAX;
-            for _ in 0..5 {
+            for _ in 0..50 {
+                if fastest < Duration::from_millis(300) {
+                    break;
+                }
                 let started = Instant::now();
                 let mut ws = wstrand::connect(&url).unwrap();
                 let took = started.elapsed();
@@ -149,7 +152,8 @@ mod names {
     #[test]
     fn addresses_that_all_fail_leave_the_last_one_s_reason() {
         const NAME: &str = "names::addresses_that_all_fail_leave_the_last_one_s_reason";
-        let port = free_port().to_string();
+        let held = free_port();
+        let port = held.to_string();
         let variables = [
             ("RESOLVER_ADDRESSES", "127.0.0.2,127.0.0.1"),
             ("DIAL_PORT", &port),
@@ -188,17 +192,9 @@ mod names {
             let mut ws = client.connect(&url).unwrap();
             assert_eq!(ws.local_addr().unwrap().ip(), IpAddr::from([127, 0, 0, 9]));
             says(&mut ws, "hello");
+            // Where the system gives it the server's port, it connects to itself, and that is no server.
             let six = client.local_addr("::1".parse().unwrap()).connect(&url);
-            assert!(
-                matches!(
-                    six,
-                    Err(Error::Io {
-                        phase: Phase::Connect,
-                        ..
-                    })
-                ),
-                "{six:?}"
-            );
+            assert!(six.is_err(), "{six:?}");
         });
     }
 
@@ -289,7 +285,9 @@ mod names {
         const NAME: &str = "names::those_who_gave_up_leave_the_resolver_s_thread_no_descriptor";
         with_resolver(NAME, &[], || {
             let before = process::descriptors();
-            for _ in 0..10 {
+            let resolving = || process::threads_called("wstrand-resolve");
+            // A thread that begins only after its client has given up finds nothing to look up.
+            until("ten hang", || {
                 let mut hasty = Client::new();
                 hasty.connect_timeout(Duration::from_millis(20));
                 let result = hasty.connect("ws://hang.test/");
@@ -297,9 +295,10 @@ mod names {
                     matches!(result, Err(Error::Timeout(Phase::Resolve))),
                     "{result:?}"
                 );
-            }
-            assert_eq!(process::threads_called("wstrand-resolve"), 10);
-            assert_eq!(process::descriptors(), before);
+                resolving() >= 10
+            });
+            until("no descriptor is left", || process::descriptors() == before);
+            assert!(resolving() > 0);
         });
     }
 
@@ -376,7 +375,7 @@ mod cancelling {
                     until("the SYN is out", || is_connecting(hole.addr));
                 },
             );
-            assert!(took < Duration::from_secs(5), "{took:?}");
+            assert!(took < PATIENCE, "{took:?}");
         });
     }
 
@@ -405,10 +404,7 @@ mod cancelling {
                     accepted.peek(); // it has spoken, and waits for an answer
                     raw = Some(accepted);
                 });
-                assert!(
-                    took < Duration::from_secs(5),
-                    "{scheme} {proxy:?}: {took:?}"
-                );
+                assert!(took < PATIENCE, "{scheme} {proxy:?}: {took:?}");
                 let mut raw = raw.unwrap();
                 while raw.trickle(4096).is_ok_and(|len| len > 0) {}
             }
@@ -502,7 +498,7 @@ mod deadlines {
         in_time(|| {
             let hole = BlackHole::at("127.0.0.5:0");
             let (listener, silent) = listen();
-            let limit = Duration::from_millis(400);
+            let limit = Duration::from_secs(2);
             for (url, phase) in [
                 (format!("ws://{}/", hole.addr), Phase::Connect),
                 (silent.clone(), Phase::Handshake),
@@ -516,7 +512,7 @@ mod deadlines {
                     Err(Error::Timeout(at)) => assert_eq!(at, phase, "{url}"),
                     other => panic!("{url}: {other:?}"),
                 }
-                assert!(took >= limit && took < limit * 20, "{url}: {took:?}");
+                assert!(took >= limit && took < limit * 10, "{url}: {took:?}");
             }
             drop(listener);
         });
@@ -564,7 +560,7 @@ mod deadlines {
                     }
                     raw.head();
                     rounds += 1;
-                    thread::park_timeout(Duration::from_millis(100));
+                    thread::park_timeout(Duration::from_millis(500));
                     let answer = format!(
                         "HTTP/1.1 302 Found\r\nLocation: {own}\r\nContent-Length: 0\r\n\r\n"
                     );
@@ -574,15 +570,15 @@ mod deadlines {
             let started = Instant::now();
             let result = Client::new()
                 .max_redirects(1000)
-                .connect_timeout(Duration::from_millis(700))
+                .connect_timeout(Duration::from_secs(3))
                 .connect(&url);
             assert!(matches!(result, Err(Error::Timeout(_))), "{result:?}");
-            assert!(started.elapsed() < Duration::from_secs(10));
+            assert!(started.elapsed() < PATIENCE);
             // Tell the server that nobody comes any more.
             drop(TcpStream::connect(
                 url.trim_start_matches("ws://").trim_end_matches('/'),
             ));
-            assert!((2..=8).contains(&server.join().unwrap()));
+            assert!((2..=7).contains(&server.join().unwrap()));
         });
     }
 }
@@ -1259,15 +1255,16 @@ mod requests {
 
     #[test]
     fn are_not_sent_where_nobody_listens_and_the_error_keeps_the_system_s() {
-        in_time(
-            || match wstrand::connect(&format!("ws://127.0.0.1:{}/", free_port())) {
+        in_time(|| {
+            let port = free_port();
+            match wstrand::connect(&format!("ws://127.0.0.1:{port}/")) {
                 Err(Error::Io {
                     phase: Phase::Connect,
                     source,
                 }) => assert!(source.raw_os_error().is_some(), "{source:?}"),
                 other => panic!("{other:?}"),
-            },
-        );
+            }
+        });
     }
 
     #[test]

@@ -373,7 +373,7 @@ fn a_thread_that_sends_is_not_kept_busy_with_the_messages_of_others() {
 fn the_deadline_of_a_send_does_not_pass_while_the_peer_goes_on_reading() {
     in_time(|| {
         let mut options = patient();
-        options.send_timeout(Duration::from_secs(3));
+        options.send_timeout(Duration::from_secs(8));
         let pair = raw::server(&options);
         let mut raw = pair.raw;
         // At some megabytes a second, so that there is always something left to write.
@@ -399,7 +399,7 @@ fn the_deadline_of_a_send_does_not_pass_while_the_peer_goes_on_reading() {
             })
             .collect();
         // Longer than a deadline, in which none of the messages is on its way for long.
-        let _ = crossbeam_channel::after(Duration::from_secs(7)).recv();
+        let _ = crossbeam_channel::after(Duration::from_secs(12)).recv();
         drop(stop);
         for sender in senders {
             sender.join().unwrap().expect("the peer reads");

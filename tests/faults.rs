@@ -289,8 +289,8 @@ fn a_system_that_interrupts_shortens_and_refuses_calls_loses_nothing() {
     for seed in 1..=2 {
         run("faults.c", &[], seed, &faults(200));
     }
-    run("duplex.c", &["light"], 7, &faults(50)[..2]);
-    run("signals.c", &["light"], 8, &faults(50)[..2]);
+    run("duplex.c", &["light"], 7, &faults(10)[..2]);
+    run("signals.c", &["light"], 8, &faults(10)[..2]);
     for seed in 9..=12 {
         run("dispatch.c", &[], seed, &faults(5)[..2]);
     }
@@ -299,7 +299,7 @@ fn a_system_that_interrupts_shortens_and_refuses_calls_loses_nothing() {
 #[test]
 fn resets_are_errors_and_what_was_not_reset_goes_on() {
     for seed in 1..=2 {
-        let faults = [("interrupt", 50), ("shorten", 50), ("reset", 1)];
+        let faults = [("interrupt", 10), ("shorten", 10), ("reset", 1)];
         run("faults.c", &["resets"], seed, &faults);
     }
 }
@@ -381,6 +381,6 @@ fn whatever_there_is_no_memory_for_over_tls_there_is_an_error_or_it_is_done_with
 
 #[test]
 fn names_that_are_not_found_and_addresses_that_are_not_reached_are_errors_and_leave_nothing() {
-    let faults = [("interrupt", 50), ("connect", 50), ("lookup", 20)];
+    let faults = [("interrupt", 20), ("connect", 20), ("lookup", 10)];
     run("faults.c", &["reach"], 10, &faults);
 }

@@ -17,7 +17,7 @@ use std::thread;
 use certs::{authority, good};
 use common::{Finished, Process, Server, example, program, python, root};
 use raw::{PATIENCE, in_time, pattern, until};
-use scratch::{Scratch, free_port};
+use scratch::{Port, Scratch, free_port};
 use wstrand::{Client, Message};
 
 /// The files that the programs on both sides read.
@@ -205,7 +205,7 @@ mod websockets_server {
         let config = files.scratch.write("tinyproxy.conf", config);
         let _proxy = Process::start(Command::new(program("tinyproxy")).args(["-d", "-c", &config]));
         until("listening", || {
-            std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()
+            std::net::TcpStream::connect(("127.0.0.1", port.number)).is_ok()
         });
         let proxy = format!("http://me:secret@127.0.0.1:{port}");
         let mut client = Command::new(example("echo_client"));
@@ -275,13 +275,15 @@ mod nginx {
     /// nginx, which takes TLS off and hands on to `upstream`.
     struct Nginx {
         _process: Process,
+        _ports: [Port; 2],
         url: String,
         http2_url: String,
     }
 
     impl Nginx {
         fn before(files: &Files, upstream: &str) -> Self {
-            let (port, http2_port) = (free_port(), free_port());
+            let ports = [free_port(), free_port()];
+            let [port, http2_port] = &ports;
             let Files { cert, key, .. } = files;
             let config = format!(
                 "
@@ -319,15 +321,16 @@ mod nginx {
             let process = Process::start(
                 Command::new(nginx_program()).args(["-e", "stderr", "-p", prefix, "-c", &config]),
             );
-            for port in [port, http2_port] {
+            for port in &ports {
                 until("listening", || {
-                    std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()
+                    std::net::TcpStream::connect(("127.0.0.1", port.number)).is_ok()
                 });
             }
             Self {
                 _process: process,
                 url: format!("wss://localhost:{port}/"),
                 http2_url: format!("wss://localhost:{http2_port}/"),
+                _ports: ports,
             }
         }
     }

@@ -386,7 +386,7 @@ fn a_ping_interval_of_none_sends_no_pings() {
             raw.send(PONG, ping.payload);
         }
         raw.send_close(1000, "");
-        assert_eq!(raw.frame().opcode, CLOSE);
+        raw.find(|frame| frame.opcode == CLOSE); // a sixth ping may come before
         drop(raw);
         let pongs = events
             .iter()

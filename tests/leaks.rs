@@ -4,14 +4,19 @@
 mod process;
 #[path = "common/raw.rs"]
 mod raw;
+#[path = "common/scratch.rs"]
+mod scratch;
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use process::{descriptors, threads};
 use raw::{Raw, Running, alone, answer, echo_server, header, in_time, patient, until};
+use scratch::free_port;
 use wstrand::{Cancel, Client, Error};
 
 /// What a server does that spoils a client's opening handshake.
@@ -140,11 +145,16 @@ fn come_and_go(connections: usize) {
     let bad = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let bad_addr = bad.local_addr().expect("it is bound");
     let bad_url = format!("ws://{bad_addr}/");
+    let is_over = Arc::new(AtomicBool::new(false));
+    let over = is_over.clone();
     let bad_server = thread::spawn(move || {
         for kind in 0.. {
             let (stream, _) = bad.accept().expect("the socket listens");
             if stream.peek(&mut [0]).is_ok_and(|len| len == 0) {
-                return; // the test is over
+                if over.load(Ordering::SeqCst) {
+                    return;
+                }
+                continue; // a client that gave up before it said a word
             }
             // The silent one is rare, because a client has to wait for its deadline.
             let kind = if kind % 200 == 0 {
@@ -155,14 +165,14 @@ fn come_and_go(connections: usize) {
             BAD_SERVERS[kind](stream);
         }
     });
-    let closed = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let refused = format!("ws://{}/", closed.local_addr().expect("it is bound"));
-    drop(closed);
+    let nobody = free_port();
+    let refused = format!("ws://127.0.0.1:{nobody}/");
     let shared = Cancel::new().expect("there are descriptors");
     for index in 0..connections {
         one_of_each(index, &server, &bad_url, &refused, &shared);
     }
-    drop(shared);
+    drop((shared, nobody));
+    is_over.store(true, Ordering::SeqCst);
     drop(TcpStream::connect(bad_addr).expect("it listens"));
     bad_server.join().expect("it has no reason to fail");
     until("all gone", || server.handle.connection_count() == 0);

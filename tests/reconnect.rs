@@ -156,7 +156,7 @@ impl Watched {
         let (stop, down) = self.stopped();
         let took = at.elapsed();
         assert_eq!(stop, Stop::Closed);
-        assert!(took < Duration::from_secs(5), "{took:?}");
+        assert!(took < PATIENCE, "{took:?}");
         down
     }
 }
@@ -204,7 +204,7 @@ fn say_close(raw: &mut Raw, code: u16) {
     raw.end();
 }
 
-/// Starts an echo server at an address that another has just left.
+/// Starts an echo server at an address that nobody else takes, again and again.
 fn echo_server_at(addr: SocketAddr) -> Running {
     let server = Server::bind(addr).expect("nobody else has taken it");
     let handle = server.spawn(raw::echo).expect("the configuration is good");
@@ -236,8 +236,9 @@ mod sessions {
             drop(echo_server(|_| {}));
             until("at rest", || threads() == 0);
             let before = descriptors();
-            let mut server = echo_server(|_| {});
-            let addr = server.addr();
+            let port = free_port();
+            let addr = SocketAddr::from(([127, 0, 0, 1], port.number));
+            let mut server = echo_server_at(addr);
             let mut reconnect = hasty();
             reconnect.max_queued_bytes(1000);
             let watched = Watched::start(&reconnect, &server.url());
@@ -264,7 +265,7 @@ mod sessions {
             assert_eq!(watched.open(), 21);
             assert_eq!(watched.message(), (21, "queued in 20".to_owned()));
             assert_eq!(watched.close().lost_messages, 0);
-            drop(server);
+            drop((server, port));
             until("at rest", || threads() == 0);
             assert_eq!(descriptors(), before);
         });
@@ -439,12 +440,12 @@ mod sessions {
     #[test]
     fn a_server_of_python_websockets_is_found_again_after_kill_and_after_stop() {
         in_time(|| {
-            let port = free_port().to_string();
+            let port = free_port();
             let start = || {
                 let mut server = common::Process::start(
                     Command::new(common::python())
                         .arg(common::root().join("tests/peers/echo_server.py"))
-                        .arg(&port),
+                        .arg(port.to_string()),
                 );
                 server.line("listening on ");
                 server
@@ -499,9 +500,9 @@ mod answers {
             let mut reconnect = Reconnect::new();
             reconnect.first_delay(Duration::from_millis(1));
             let watched = Watched::start(&reconnect, &url);
+            let told = Instant::now();
             refuse(&listener, "503 Busy", "Retry-After: 1\r\n");
             retry(&watched.down());
-            let told = Instant::now();
             let raw = Raw::accept_open(&listener);
             let waited = told.elapsed();
             assert!(waited >= Duration::from_millis(900), "{waited:?}");
@@ -699,12 +700,11 @@ mod answers {
     #[test]
     fn no_attempt_begins_after_the_time_is_over() {
         in_time(|| {
-            let (listener, url) = listen();
-            drop(listener);
+            let port = free_port();
             let mut reconnect = hasty();
-            reconnect.give_up_after(Some(Duration::from_millis(100)));
+            reconnect.give_up_after(Some(Duration::from_secs(1)));
             let started = Instant::now();
-            let watched = Watched::start(&reconnect, &url);
+            let watched = Watched::start(&reconnect, &format!("ws://127.0.0.1:{port}/"));
             let (stop, down) = watched.stopped();
             assert_eq!(stop, Stop::Time);
             assert!(
@@ -932,7 +932,7 @@ mod messages {
                     });
                 }
                 let mut last = [None; 4];
-                for _ in 0..10 {
+                for session in 1..=10 {
                     let mut ws = connections.recv_timeout(PATIENCE).unwrap();
                     for _ in 0..20 {
                         let Ok(Some(message)) = ws.receive_timeout(Duration::from_millis(100))
@@ -945,6 +945,10 @@ mod messages {
                         let index: Option<usize> = index.parse().ok();
                         assert!(last[sender] < index, "{text} after {last:?}");
                         last[sender] = index;
+                    }
+                    if session == 10 {
+                        // Nobody would answer the eleventh's Close.
+                        watched.client.close(1000, "").expect("a good code");
                     }
                     ws.shutdown();
                 }

@@ -3,6 +3,8 @@
 
 #[path = "common/raw.rs"]
 mod raw;
+#[path = "common/scratch.rs"]
+mod scratch;
 
 use std::io::Write;
 use std::net::{Ipv6Addr, SocketAddr, TcpListener};
@@ -15,6 +17,7 @@ use raw::{
     CLOSE, KEY, PATIENCE, PING, PONG, Raw, Running, Side, TEXT, alone, answer, echo, echo_server,
     hand_out, header, in_time, listen, patient, request, serve, until,
 };
+use scratch::free_port;
 use wstrand::{
     Acceptance, Answer, Client, CloseInfo, Error, HandshakeError, HeaderProblem, Message, Misuse,
     Phase, Request, Response, Sender, Server, WebSocket,
@@ -421,8 +424,13 @@ fn beyond_max_connections_clients_get_503_until_one_has_left() {
         }
         one.close(1000, "").unwrap();
         assert!(one.wait_closed().was_clean);
-        until("room", || server.handle.connection_count() < 2);
-        let mut three = wstrand::connect(&server.url()).unwrap();
+        // Its thread still has to end when nobody counts the connection any more.
+        let mut three = None;
+        until("room", || {
+            three = wstrand::connect(&server.url()).ok();
+            three.is_some()
+        });
+        let mut three = three.unwrap();
         three.send_text("x").unwrap();
         assert_eq!(three.receive().unwrap(), Some(Message::Text("x")));
     });
@@ -496,12 +504,13 @@ fn a_thousand_connections_echo_at_once_and_stop_leaves_nothing_behind() {
                 }
             });
             let start = Instant::now();
-            let busy = server.handle.stop(Duration::from_secs(3));
+            server.handle.stop(Duration::from_secs(3));
             assert!(start.elapsed() < PATIENCE);
-            assert_eq!(busy, 0);
+            // Those that were cut then may take a while to end.
+            assert_eq!(server.handle.stop(PATIENCE), 0);
             answering.join().unwrap();
             assert_eq!(server.handle.connection_count(), 0);
-            assert_eq!(threads(), Vec::<String>::new());
+            until("no thread is left", || threads().is_empty());
             for mut ws in mute {
                 assert_eq!(ws.wait_closed().code, 1001);
             }
@@ -570,7 +579,8 @@ fn stop_says_how_many_handlers_are_busy_and_does_not_wait_for_them_for_ever() {
         }
         let idle = all[2].sender();
         let answering = thread::spawn(move || all.each_mut().map(WebSocket::wait_closed));
-        assert_eq!(handle.stop(Duration::from_millis(100)), 2);
+        handle.stop(Duration::from_millis(100));
+        until("two are busy", || handle.stop(Duration::ZERO) == 2);
         let closes = answering.join().unwrap();
         assert_eq!(closes.map(|close| close.code), [1001; 3]);
         assert!(idle.close_info().is_some_and(|close| close.was_clean));
@@ -703,7 +713,7 @@ fn a_spawned_handler_that_does_not_return_is_busy() {
         ws.send_text("work").unwrap();
         reaching.recv_timeout(PATIENCE).unwrap();
         let closing = thread::spawn(move || ws.wait_closed());
-        assert_eq!(server.handle.stop(Duration::ZERO), 1);
+        until("one is busy", || server.handle.stop(Duration::ZERO) == 1);
         drop(release);
         assert_eq!(server.handle.stop(PATIENCE), 0);
         closing.join().unwrap();
@@ -1062,7 +1072,7 @@ fn headers_that_would_break_the_handshake_are_refused_before_connecting() {
 fn a_server_that_never_answers_is_left_at_the_connect_timeout() {
     in_time(|| {
         let mut client = Client::new();
-        client.connect_timeout(Duration::from_millis(100));
+        client.connect_timeout(Duration::from_secs(1));
         // Never accepted: the system answers for the server.
         let (listener, url) = listen();
         let error = client.connect(&url).unwrap_err();
@@ -1072,7 +1082,6 @@ fn a_server_that_never_answers_is_left_at_the_connect_timeout() {
         );
         drop(listener);
         // Drips its answer.
-        client.connect_timeout(Duration::from_millis(300));
         let error = connect_to(&client, |raw, _| {
             raw.write(b"HTTP/1.1 101 Switching Protocols\r\nX: ");
             let soon = Some(Duration::from_millis(5));
@@ -1094,8 +1103,8 @@ fn a_server_that_never_answers_is_left_at_the_connect_timeout() {
 #[test]
 fn a_server_that_cannot_be_reached_is_an_error_of_the_phase() {
     in_time(|| {
-        let (listener, url) = listen();
-        drop(listener);
+        let port = free_port();
+        let url = format!("ws://127.0.0.1:{port}/");
         let error = wstrand::connect(&url).unwrap_err();
         assert!(
             matches!(&error, Error::Io { phase: Phase::Connect, source }

@@ -99,15 +99,15 @@ fn two_hundred_clients_that_drip_do_not_hold_up_an_honest_one_and_are_gone_at_th
     let name =
         "two_hundred_clients_that_drip_do_not_hold_up_an_honest_one_and_are_gone_at_the_deadline";
     alone(name, || {
-        let mut dripped = Dripped::new(Duration::from_secs(4));
+        let mut dripped = Dripped::new(Duration::from_secs(12));
         let took = dripped.during(|url| {
             let began = Instant::now();
             converse(&mut ask(&url).expect("there is room"));
             began.elapsed()
         });
         // Who waits for the others waits for their deadline.
-        assert!(took < Duration::from_secs(3), "{took:?}");
-        dripped.end(Duration::from_secs(10));
+        assert!(took < Duration::from_secs(11), "{took:?}");
+        dripped.end(PATIENCE);
     });
 }
 
@@ -177,12 +177,12 @@ fn beyond_max_handshakes_the_slowest_client_is_cut() {
             server.max_handshakes(3);
             server.handshake_timeout(Duration::from_secs(600));
         });
+        let began = Instant::now();
         let mut first = Raw::connect(server.addr());
         let _others: Vec<Raw> = (0..2).map(|_| Raw::connect(server.addr())).collect();
         until("three are being waited for", || {
             server.handle.connection_count() == 3
         });
-        let began = Instant::now();
         // There is room for many, so all newcomers are served at once; the first comes to its end meanwhile.
         let end = thread::spawn(move || {
             first.gone();

@@ -263,8 +263,8 @@ mod exit_codes {
 
     #[test]
     fn no_connection_is_2() {
-        let (listener, url) = listen();
-        drop(listener);
+        let nobody = free_port();
+        let url = format!("ws://127.0.0.1:{nobody}/");
         assert_code(&run(&[&url], b""), 2);
         let plain = serve(
             |server| {
@@ -314,7 +314,7 @@ mod exit_codes {
     #[test]
     fn a_timeout_is_5() {
         let server = Server::example(&[]);
-        let waiting = ["-n", "2", "-m", "one", "--timeout", "0.5", &server.url];
+        let waiting = ["-n", "2", "-m", "one", "--timeout", "3", &server.url];
         let finished = run(&waiting, b"");
         assert_code(&finished, 5);
         assert_eq!(finished.stdout, ["one"]);
@@ -461,7 +461,7 @@ server.on("connection", (ws) => ws.on("message", (data, binary) =>
         ]);
         let _proxy = Process::start(&mut proxy);
         until("listening", || {
-            TcpStream::connect(("127.0.0.1", port)).is_ok()
+            TcpStream::connect(("127.0.0.1", port.number)).is_ok()
         });
         let through = |credentials: &str| {
             let proxy = format!("socks5://{credentials}127.0.0.1:{port}");

@@ -320,7 +320,7 @@ static void end_it(wstrand_connection *connection, int kind, const void *data, s
     (void)connection, (void)kind, (void)data, (void)size;
     REQUIRE(counter_reaches(&ending->ready, 1));
     if (ending->stops) {
-        CHECK_OK(wstrand_server_stop(ending->server, 1000, &busy));
+        CHECK_OK(wstrand_server_stop(ending->server, PATIENCE_MS, &busy));
         CHECK_INT(wstrand_connection_send_string(connection, "x", NULL), WSTRAND_CLOSED);
     }
     if (ending->frees)

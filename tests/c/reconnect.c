@@ -149,11 +149,23 @@ static void restarts(int rounds)
     struct seen seen = SEEN;
     wstrand_options *options = hasty();
     char url[URL_SIZE], address[URL_SIZE];
-    wstrand_server *server = serve_echo(url);
+    wstrand_server *server;
     wstrand_reconnecting *client;
-    int round;
+    int round, on = 1;
+    /* While it is bound the system gives the port to nobody who does not ask for it. */
+    int held = socket(AF_INET, SOCK_STREAM, 0);
+    struct sockaddr_in own;
+    socklen_t own_size = sizeof own;
 
-    snprintf(address, sizeof address, "%s", wstrand_server_address(server));
+    memset(&own, 0, sizeof own);
+    own.sin_family = AF_INET;
+    own.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    REQUIRE(setsockopt(held, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0);
+    REQUIRE(bind(held, (struct sockaddr *)&own, sizeof own) == 0);
+    REQUIRE(getsockname(held, (struct sockaddr *)&own, &own_size) == 0);
+    snprintf(address, sizeof address, "127.0.0.1:%u", (unsigned)ntohs(own.sin_port));
+    snprintf(url, sizeof url, "ws://%s/", address);
+    server = serve_again(address);
     client = start(url, &seen, options);
     wstrand_options_free(options);
     REQUIRE(counter_reaches(&seen.opened, 1) && counter_reaches(&seen.messages, 1));
@@ -192,6 +204,7 @@ static void restarts(int rounds)
     CHECK(wstrand_connection_send_string(seen.kept, "x", NULL) != WSTRAND_OK);
     wstrand_connection_free(seen.kept);
     end_server(server);
+    close(held);
 }
 
 static void refuse(const wstrand_request *request, wstrand_response *response, void *userdata)

@@ -173,7 +173,7 @@ int accept4(int fd, struct sockaddr *address, socklen_t *size, int flags)
 {
     static const int errors[] = {EINTR, ECONNABORTED, EPROTO, EPERM, ENETDOWN, EMFILE, ENOBUFS, ENOMEM};
     REAL(int, "accept4", int, struct sockaddr *, socklen_t *, int);
-    if (happens(ACCEPT, 4))
+    if (happens(ACCEPT, 2))
         return fail(ACCEPT, errors[next(sizeof errors / sizeof *errors)]);
     return real(fd, address, size, flags);
 }

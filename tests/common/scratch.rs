@@ -5,11 +5,16 @@
     reason = "every test file compiles this module and uses its own part of it"
 )]
 
-use std::fs;
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::{fmt, fs};
+
+use rustix::net::{
+    AddressFamily, SocketFlags, SocketType, bind, getsockname, socket_with, sockopt,
+};
 
 /// A new folder below the target directory, removed when it is dropped.
 pub(crate) struct Scratch {
@@ -56,8 +61,28 @@ impl Drop for Scratch {
     }
 }
 
-/// A port that was free a moment ago, for programs that cannot find one by themselves.
-pub(crate) fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("it is bound").port()
+/// A port of 127.0.0.1 where nobody listens, for programs that cannot find one by themselves. While this lives the
+/// system gives it to nobody, but who asks for it, and reuses addresses as servers do, may listen there.
+pub(crate) struct Port {
+    pub(crate) number: u16,
+    _held: OwnedFd,
+}
+
+pub(crate) fn free_port() -> Port {
+    let flags = SocketFlags::CLOEXEC;
+    let held = socket_with(AddressFamily::INET, SocketType::STREAM, flags, None).expect("a socket");
+    sockopt::set_socket_reuseaddr(&held, true).expect("it is new");
+    bind(&held, &SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).expect("a free port");
+    let addr = getsockname(&held).expect("it is bound");
+    let addr = SocketAddr::try_from(addr).expect("an internet address");
+    Port {
+        number: addr.port(),
+        _held: held,
+    }
+}
+
+impl fmt::Display for Port {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.number.fmt(f)
+    }
 }
