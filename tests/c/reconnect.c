@@ -164,7 +164,7 @@ static void restarts(int rounds)
     REQUIRE(bind(held, (struct sockaddr *)&own, sizeof own) == 0);
     REQUIRE(getsockname(held, (struct sockaddr *)&own, &own_size) == 0);
     snprintf(address, sizeof address, "127.0.0.1:%u", (unsigned)ntohs(own.sin_port));
-    snprintf(url, sizeof url, "ws://%s/", address);
+    snprintf(url, sizeof url, "ws://127.0.0.1:%u/", (unsigned)ntohs(own.sin_port));
     server = serve_again(address);
     client = start(url, &seen, options);
     wstrand_options_free(options);
