@@ -987,7 +987,8 @@ mod closing {
                 let watched = Watched::start(&slow(), &url);
                 let mut raw = Raw::accept(&listener);
                 raw.peek(); // it has spoken, and waits for an answer
-                watched.close();
+                let down = watched.close();
+                assert!(matches!(down.error, Error::Cancelled), "{down:?}");
                 while raw.trickle(4096).is_ok_and(|len| len > 0) {}
             }
             // An address that swallows SYNs: a listening socket whose queue is full.
@@ -1001,7 +1002,8 @@ mod closing {
             }
             let watched = Watched::start(&slow(), &format!("ws://{addr}/"));
             assert!(matches!(watched.next(), Told::Attempt(1, 1)));
-            watched.close();
+            let down = watched.close();
+            assert!(matches!(down.error, Error::Cancelled), "{down:?}");
         });
     }
 
@@ -1027,7 +1029,8 @@ mod closing {
             let asked = std::env::var("RESOLVER_ASKED").expect("the parent sets it");
             let watched = Watched::start(&slow(), "ws://hang.test/");
             until("the resolver is asked", || fs::exists(&asked).unwrap());
-            watched.close();
+            let down = watched.close();
+            assert!(matches!(down.error, Error::Cancelled), "{down:?}");
         });
     }
 

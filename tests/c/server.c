@@ -340,6 +340,7 @@ static void counters(void)
 int main(void)
 {
     wstrand_handler *handler = wstrand_handler_new(&freed, userdata_free);
+    wstrand_options *options = wstrand_options_new();
     wstrand_server *server;
     char url[URL_SIZE];
 
@@ -347,7 +348,10 @@ int main(void)
     wstrand_handler_set_on_connection(handler, on_connection);
     wstrand_handler_set_on_message(handler, on_message);
     wstrand_handler_set_on_close(handler, on_close);
-    server = serve(handler, NULL, url);
+    /* So that only stopping can cut those that do not answer Close. */
+    CHECK_OK(wstrand_options_set_close_timeout_ms(options, 10 * PATIENCE_MS));
+    server = serve(handler, options, url);
+    wstrand_options_free(options);
     requests(server, url);
     both_styles_and_stopping(server, url);
     CHECK_INT(counter_value(&freed), 0);
